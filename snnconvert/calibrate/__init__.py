@@ -1,0 +1,7 @@
+"""From samples to activation statistics: exact maxima and percentiles with a stated error, in bounded memory."""
+
+from snnconvert.calibrate.collect import collect
+from snnconvert.calibrate.histogram import RELATIVE_ERROR, LogHistogram
+from snnconvert.calibrate.statistics import ActivationStatistics, LayerStatistics, channel_axis
+
+__all__ = ["RELATIVE_ERROR", "ActivationStatistics", "LayerStatistics", "LogHistogram", "channel_axis", "collect"]

@@ -1,0 +1,60 @@
+"""What calibration knows of every activation: maximum, percentiles, share of zeros."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnconvert.calibrate.histogram import LogHistogram
+from snnconvert.graph import Graph, Node
+from snnconvert.operators.affine import Affine
+from snnconvert.operators.linear import Linear
+from snnconvert.operators.sum import Sum
+
+
+def channel_axis(graph: Graph, activation: Node) -> int:
+    """Return the axis of a sample along which an activation has its channels: the last one behind a linear layer."""
+    rank = len(graph.shapes[activation.name])
+    value = activation.inputs[0]
+    while value in graph.by_name:
+        node = graph.by_name[value]
+        if isinstance(node.operator, Linear):
+            return rank - 1
+        if not isinstance(node.operator, Affine | Sum):
+            break
+        value = node.inputs[0]
+    return 0
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """Statistics of one activation: one histogram a channel, or one for all of it."""
+
+    axis: int
+    rank: int
+    histogram: LogHistogram
+
+    def percentile(self, percent: float, nonzero: bool) -> NDArray[np.float64]:
+        """Percentile per channel, or of the layer ``(1,)``."""
+        return self.histogram.percentile(percent, nonzero)
+
+    @property
+    def maximum(self) -> NDArray[np.float64]:
+        """Exact maximum per channel, or of the layer."""
+        return self.histogram.maximum.astype(np.float64)
+
+    @property
+    def zeros(self) -> float:
+        """Share of activations that are zero."""
+        nothing = int(self.histogram.zeros.sum())
+        return nothing / (nothing + int(self.histogram.counts.sum()))
+
+
+@dataclass(frozen=True)
+class ActivationStatistics:
+    """Statistics of every activation, by node name."""
+
+    layers: Mapping[str, LayerStatistics]
+    samples: int
+    per_channel: bool

@@ -1,0 +1,22 @@
+"""Calibration and evaluation sets: reading, preprocessing, sample ids, batches and the split.
+
+`preprocessing`, `formats` and `samples` (in this order) are also written into the evaluator of every bundle, byte for
+byte: they import nothing but the standard library, numpy, Pillow (late), each other and `snnconvert.errors`.
+"""
+
+from snnconvert.data.formats import value_range
+from snnconvert.data.preprocessing import IMAGENET_PREPROCESSING, Preprocessing, layout
+from snnconvert.data.samples import Dataset, batches, open_dataset, sample_id, sample_ids, split_half
+
+__all__ = [
+    "IMAGENET_PREPROCESSING",
+    "Dataset",
+    "Preprocessing",
+    "batches",
+    "layout",
+    "open_dataset",
+    "sample_id",
+    "sample_ids",
+    "split_half",
+    "value_range",
+]

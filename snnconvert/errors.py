@@ -1,0 +1,55 @@
+"""Every error that a user can meet: a code, one line (where, what, got/expected), a hint, an exit status.
+
+This file is carried by the evaluator of every bundle unchanged, so it imports nothing.
+"""
+
+
+class SnnError(Exception):
+    """An error that is told in one line; ``exit_status`` is what the process ends with."""
+
+    exit_status = 70
+
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
+        super().__init__(code, message, hint)  # all three, so that pickling keeps them
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"error[{self.code}]: {self.message}"
+
+
+class UsageError(SnnError):
+    """A wrong option, path or configuration file (E0xx, E3xx)."""
+
+    exit_status = 2
+
+
+class ModelError(SnnError):
+    """A model that is broken or cannot be converted exactly (E1xx)."""
+
+    exit_status = 3
+
+
+class DataError(SnnError):
+    """Data that cannot be read, or that does not fit the model (E2xx)."""
+
+    exit_status = 4
+
+
+class OutputError(SnnError):
+    """The output cannot be written, or the environment lacks something (E4xx)."""
+
+    exit_status = 5
+
+
+class LimitError(SnnError):
+    """A limit on memory, time or size was hit (E5xx)."""
+
+    exit_status = 7
+
+
+class InternalError(SnnError):
+    """One of our own guarantees failed: a bug in snnconvert (E9xx)."""
+
+    exit_status = 70

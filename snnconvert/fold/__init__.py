@@ -1,0 +1,16 @@
+"""Passes that keep the function and leave fewer, plainer nodes; each is checked on real samples when it has run."""
+
+from snnconvert.fold.affine import FoldAffine
+from snnconvert.fold.identity import RemoveIdentity
+from snnconvert.fold.max_pool import MovePoolBehindActivation
+from snnconvert.fold.shortcut import FoldShortcut
+from snnconvert.graph import Pass
+
+PASSES: tuple[Pass, ...] = (
+    RemoveIdentity(),  # first, so that the others see what is really connected
+    FoldAffine(),  # before pools move: a batch norm may stand between a convolution and its pool
+    MovePoolBehindActivation(),
+    FoldShortcut(),  # last: it only looks at what is left in front of a sum
+)
+
+__all__ = ["PASSES", "FoldAffine", "FoldShortcut", "MovePoolBehindActivation", "RemoveIdentity"]

@@ -1,0 +1,27 @@
+"""One way to change a graph: replace some nodes, and let everybody who read one value read another."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from snnconvert.graph import Graph, Node
+
+
+def rewired(graph: Graph, changed: Mapping[str, Node | None], renamed: Mapping[str, str]) -> Graph:
+    """Return the graph with nodes replaced (None removes one), and untouched readers of ``renamed`` values moved."""
+
+    def moved(name: str) -> str:
+        while name in renamed:
+            name = renamed[name]
+        return name
+
+    nodes = []
+    for node in graph.nodes:
+        if node.name in changed:
+            replacement = changed[node.name]
+            if replacement is not None:
+                nodes.append(replacement)
+        elif any(name in renamed for name in node.inputs):
+            nodes.append(dataclasses.replace(node, inputs=tuple(moved(name) for name in node.inputs)))
+        else:
+            nodes.append(node)
+    return graph.with_nodes(nodes, moved(graph.output))

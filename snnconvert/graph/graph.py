@@ -1,0 +1,151 @@
+"""Graphs: nodes in topological order, checked when they are built, never changed afterwards."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import Tensor
+
+from snnconvert.errors import InternalError, ModelError
+from snnconvert.graph.operator import Operator, Role, Shape
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A node of the file that the graph was read from, and what the loader made of it at once, if anything."""
+
+    name: str
+    operator: str
+    fate: str = ""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator in its place; its name is also the name of its output value."""
+
+    name: str
+    operator: Operator
+    inputs: tuple[str, ...]
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network with one input and one output; ``nodes`` are in topological order."""
+
+    name: str
+    input: str
+    input_shape: Shape
+    nodes: tuple[Node, ...]
+    output: str
+    origins: tuple[Origin, ...] = ()
+    notes: tuple[str, ...] = ()
+    shapes: Mapping[str, Shape] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        shapes: dict[str, Shape] = {self.input: self.input_shape}
+        for node in self.nodes:
+            missing = [name for name in node.inputs if name not in shapes]
+            if missing or node.name in shapes:
+                raise InternalError("E903", f"node '{node.name}': not in topological order or named twice {missing}")
+            try:
+                shape = node.operator.infer_shape([shapes[name] for name in node.inputs])
+            except ValueError as problem:
+                raise ModelError("E124", f"node '{node.name}' ({type(node.operator).__name__}): {problem}") from None
+            if any(size < 1 for size in shape):
+                raise ModelError("E124", f"node '{node.name}': its output is empty, shape {shape}")
+            shapes[node.name] = shape
+        if self.output not in shapes:
+            raise InternalError("E903", f"output '{self.output}' is computed by no node")
+        object.__setattr__(self, "shapes", shapes)
+
+    @cached_property
+    def by_name(self) -> dict[str, Node]:
+        """Nodes by name."""
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def consumers(self) -> dict[str, tuple[Node, ...]]:
+        """For every value, the nodes that read it (twice, if they read it twice)."""
+        found: dict[str, list[Node]] = {name: [] for name in self.shapes}
+        for node in self.nodes:
+            for name in node.inputs:
+                found[name].append(node)
+        return {name: tuple(nodes) for name, nodes in found.items()}
+
+    @property
+    def activations(self) -> tuple[Node, ...]:
+        """The nodes that become layers of neurons."""
+        return tuple(node for node in self.nodes if node.operator.role is Role.ACTIVATION)
+
+    def input_shapes(self, node: Node) -> list[Shape]:
+        """Shapes of a node's inputs."""
+        return [self.shapes[name] for name in node.inputs]
+
+    def sole_consumer(self, value: str) -> Node | None:
+        """The one node that reads a value, once; None if there are more, none, or the value is the output."""
+        readers = self.consumers[value]
+        return readers[0] if len(readers) == 1 and value != self.output else None
+
+    def replace(self, **changes: object) -> "Graph":
+        """Return a graph with some fields changed, checked again."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+    def with_nodes(self, nodes: Iterable[Node], output: str | None = None) -> "Graph":
+        """Return a graph of these nodes, sorted, less those that the output does not need."""
+        by_name = {node.name: node for node in nodes}
+        output = self.output if output is None else output
+        return self.replace(nodes=sort_nodes(by_name, output, self.input), output=output)
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> "Graph":
+        """Return the graph with a function applied to every parameter."""
+        return self.replace(
+            nodes=tuple(dataclasses.replace(n, operator=n.operator.mapped(function)) for n in self.nodes)
+        )
+
+    @cached_property
+    def _last_reader(self) -> dict[str, str]:
+        return {name: node.name for node in self.nodes for name in node.inputs}
+
+    def run(self, x: Tensor, observe: Callable[[Node, Tensor], None] | None = None) -> Tensor:
+        """Evaluate the network as an ANN on a batch ``(N, ...)``; values are dropped when nobody needs them any more.
+
+        ``observe`` is called with every node and its output.
+        """
+        values = {self.input: x}
+        for node in self.nodes:
+            output = node.operator.evaluate([values[name] for name in node.inputs])
+            if observe is not None:
+                observe(node, output)
+            for name in set(node.inputs):
+                if self._last_reader[name] == node.name and name != self.output:
+                    del values[name]
+            values[node.name] = output
+        return values[self.output]
+
+
+def sort_nodes(by_name: Mapping[str, Node], output: str, graph_input: str) -> tuple[Node, ...]:
+    """Return the nodes that ``output`` needs, in topological order (depth first, without recursion)."""
+    order: list[Node] = []
+    done: set[str] = {graph_input}
+    open_names: set[str] = set()
+    stack = [output]
+    while stack:
+        name = stack[-1]
+        if name in done:
+            stack.pop()
+            continue
+        if name not in by_name:
+            raise ModelError("E114", f"value '{name}' is read but never computed")
+        waiting = [wanted for wanted in by_name[name].inputs if wanted not in done]
+        if not waiting:
+            done.add(name)
+            order.append(by_name[name])
+            stack.pop()
+        elif name in open_names:
+            raise ModelError("E114", f"the graph has a cycle through '{name}'")
+        else:
+            open_names.add(name)
+            stack.extend(reversed(waiting))
+    return tuple(order)

@@ -1,0 +1,82 @@
+"""Passes: one graph in, an equivalent graph out, and the proof of it."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from snnconvert.errors import InternalError
+from snnconvert.graph.graph import Graph
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """A measured comparison of two stages: the largest difference, relative to the largest output."""
+
+    stage: str
+    compared: str
+    max_error: float
+    limit: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the difference is within its limit (never for NaN)."""
+        return self.max_error <= self.limit
+
+    def require(self) -> "Equivalence":
+        """Return itself, or raise InternalError: one of our own guarantees does not hold."""
+        if not self.holds:
+            raise InternalError(
+                "E910",
+                f"{self.stage} differs from {self.compared} by {self.max_error:.2e} of the output, "
+                f"more than {self.limit:.0e}",
+                "this is a bug in snnconvert: please report it with the model",
+            )
+        return self
+
+
+def relative_error(got: Tensor, expected: Tensor) -> float:
+    """Largest absolute difference over the largest absolute expected value (NaN where either has one)."""
+    if got.shape != expected.shape:
+        return math.inf
+    scale = float(expected.abs().max())
+    error = float((got.double() - expected.double()).abs().max())
+    return error / scale if scale > 0 else error
+
+
+class Pass(ABC):
+    """A rewriting of the graph that keeps the function. The first line of its docstring says what it does.
+
+    Rules for authors: work by data flow, never by order of definition; decline where exactness is not certain.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def run(self, graph: Graph) -> Graph:
+        """Return the rewritten graph, or the same one."""
+
+
+def apply_passes(
+    graph: Graph, passes: Sequence[Pass], probe: Tensor, limit: float = 1e-4
+) -> tuple[Graph, list[Equivalence]]:
+    """Run the passes in order; each must leave the function as it was on the probe ``(N, ...)``.
+
+    Raises:
+        InternalError: a pass changed the function.
+    """
+    checks: list[Equivalence] = []
+    with torch.no_grad():
+        expected = graph.run(probe)
+        for each in passes:
+            changed = each.run(graph)
+            if changed is graph:
+                continue
+            error = relative_error(changed.run(probe), expected)
+            checks.append(Equivalence(each.name, "loaded network", error, limit).require())
+            graph = changed
+    return graph, checks

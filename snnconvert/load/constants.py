@@ -1,0 +1,154 @@
+"""Shape arithmetic: evaluates, in numpy, the nodes of a model that do not depend on the sample.
+
+Exporters write Shape/Gather/Concat chains around reshapes and pads; they fold away here, under a limit on their size.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from snnconvert.operators import OnnxNode, Unsupported
+from snnconvert.operators.onnx_node import Array
+from snnconvert.registry import Registry
+
+MAX_ELEMENTS = 2**24
+
+FOLDERS: Registry[Callable[[OnnxNode], Array]] = Registry("constant ONNX operator")
+
+
+def fold(node: OnnxNode) -> Array | None:
+    """Return the value of a node whose inputs are constant, or None where it cannot be told here."""
+    folder = FOLDERS.get(node.op_type)
+    if folder is None:
+        return None
+    value = np.asarray(folder(node))
+    if value.size > MAX_ELEMENTS:
+        raise Unsupported(f"a constant of {value.size} elements is computed, more than {MAX_ELEMENTS}")
+    return value
+
+
+def _axis(node: OnnxNode, value: Array, name: str = "axis", default: int = 0) -> int:
+    axis = node.integer(name, default)
+    if not -value.ndim <= axis < max(value.ndim, 1):
+        raise Unsupported(f"axis {axis} of a constant with {value.ndim} axes")
+    return axis
+
+
+@FOLDERS.register("ConstantOfShape")
+def _constant_of_shape(node: OnnxNode) -> Array:
+    shape = [int(size) for size in np.atleast_1d(node.constant(0))]
+    if any(size < 0 for size in shape) or float(np.prod([float(size) for size in shape])) > MAX_ELEMENTS:
+        raise Unsupported(f"a constant of shape {tuple(shape)}")
+    value = node.attributes.get("value", np.zeros(1, np.float32))
+    if not isinstance(value, np.ndarray) or value.size != 1:
+        raise Unsupported("a value that is not a single number")
+    return np.full(shape, value.reshape(-1)[0])
+
+
+@FOLDERS.register("Gather")
+def _gather(node: OnnxNode) -> Array:
+    value, index = node.constant(0), node.constant(1)
+    axis = _axis(node, value)
+    if value.ndim == 0 or np.any(index >= value.shape[axis]) or np.any(index < -value.shape[axis]):
+        raise Unsupported("an index out of range")
+    return np.asarray(np.take(value, index.astype(np.int64), axis=axis))
+
+
+@FOLDERS.register("Concat")
+def _concat(node: OnnxNode) -> Array:
+    values = [node.constant(index) for index in range(len(node.inputs))]
+    return np.concatenate(values, axis=_axis(node, values[0]))
+
+
+@FOLDERS.register("Cast")
+def _cast(node: OnnxNode) -> Array:
+    types = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64}
+    target = types.get(node.integer("to", 0))
+    if target is None:
+        raise Unsupported(f"a cast to type {node.integer('to', 0)}")
+    return node.constant(0).astype(target)
+
+
+@FOLDERS.register("Reshape")
+def _reshape(node: OnnxNode) -> Array:
+    value = node.constant(0)
+    target = node.integers("shape", index=1)
+    if not node.integer("allowzero", 0):
+        if any(size == 0 and axis >= value.ndim for axis, size in enumerate(target)):
+            raise Unsupported(f"shape {target} for a constant with {value.ndim} axes")
+        target = tuple(value.shape[axis] if size == 0 else size for axis, size in enumerate(target))
+    return value.reshape(target)
+
+
+@FOLDERS.register("Squeeze")
+def _squeeze(node: OnnxNode) -> Array:
+    axes = node.integers("axes", (), index=1)
+    return np.squeeze(node.constant(0), axis=axes or None)
+
+
+@FOLDERS.register("Unsqueeze")
+def _unsqueeze(node: OnnxNode) -> Array:
+    return np.expand_dims(node.constant(0), node.integers("axes", index=1))
+
+
+@FOLDERS.register("Transpose")
+def _transpose(node: OnnxNode) -> Array:
+    value = node.constant(0)
+    return value.transpose(node.integers("perm", tuple(reversed(range(value.ndim)))))
+
+
+@FOLDERS.register("Slice")
+def _slice(node: OnnxNode) -> Array:
+    value = node.constant(0)
+    starts, ends = node.integers("starts", index=1), node.integers("ends", index=2)
+    axes = node.integers("axes", tuple(range(len(starts))), index=3)
+    steps = node.integers("steps", (1,) * len(starts), index=4)
+    index = [slice(None)] * value.ndim
+    lowest = -(2**62)  # exporters write "to the beginning" of a negative step as the smallest integer
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        index[axis] = slice(start, None if step < 0 and end < lowest else end, step)
+    return value[tuple(index)]
+
+
+@FOLDERS.register("Range")
+def _range(node: OnnxNode) -> Array:
+    start, limit, delta = (node.constant(index).reshape(()).item() for index in range(3))
+    if delta == 0 or (limit - start) / delta > MAX_ELEMENTS:
+        raise Unsupported("a range without end")
+    return np.arange(start, limit, delta).astype(node.constant(0).dtype)
+
+
+@FOLDERS.register("Expand")
+def _expand(node: OnnxNode) -> Array:
+    shape = np.broadcast_shapes(node.constant(0).shape, node.integers("shape", index=1))
+    if float(np.prod([float(size) for size in shape])) > MAX_ELEMENTS:
+        raise Unsupported(f"a constant of shape {shape}")
+    return np.broadcast_to(node.constant(0), shape)
+
+
+@FOLDERS.register("Identity")
+def _identity(node: OnnxNode) -> Array:
+    return node.constant(0)
+
+
+def _binary(function: Callable[[Any, Any], Any]) -> Callable[[OnnxNode], Array]:
+    return lambda node: np.asarray(function(node.constant(0), node.constant(1)))
+
+
+def _divide(left: Any, right: Any) -> Any:
+    if bool(np.any(right == 0)):
+        raise Unsupported("division by zero")
+    if left.dtype.kind in "iu":  # ONNX divides integers towards zero
+        return np.trunc(left.astype(np.float64) / right.astype(np.float64)).astype(left.dtype)
+    return left / right
+
+
+def _elementwise(function: Callable[[Any], Any]) -> Callable[[OnnxNode], Array]:
+    return lambda node: np.asarray(function(node.constant(0)))
+
+
+for _name, _function in {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide}.items():
+    FOLDERS.register(_name)(_binary(_function))
+for _name, _unary in {"Floor": np.floor, "Ceil": np.ceil, "Neg": np.negative, "Sqrt": np.sqrt}.items():
+    FOLDERS.register(_name)(_elementwise(_unary))

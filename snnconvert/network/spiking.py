@@ -1,0 +1,114 @@
+"""The spiking network: a normal form whose activations are neurons, and what travels along each of its edges."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from snnconvert.errors import ModelError
+from snnconvert.graph import Graph, Node, Role
+from snnconvert.network.normal_form import NormalForm
+from snnconvert.neurons import Neuron
+
+
+class Traffic(Enum):
+    """What a value is while the network runs."""
+
+    CONSTANT = "constant"  # depends on the input alone, which does not change: computed once
+    SPIKES = "spikes"  # 0 or 1
+    CURRENT = "current"  # a weighted sum of spikes, on its way to a neuron
+    GRADED = "graded current"  # a weighted sum that meets more weights or a maximum before any neuron
+
+
+@dataclass(frozen=True)
+class SpikingNetwork:
+    """``graph`` is in normal form; ``neurons`` has a model for each of its activations."""
+
+    graph: Graph
+    neurons: Mapping[str, Neuron]
+    scales: Mapping[str, Tensor]
+
+    @cached_property
+    def traffic(self) -> dict[str, Traffic]:
+        """For every value, what it is."""
+        kinds = {self.graph.input: Traffic.CONSTANT}
+        for node in self.graph.nodes:
+            kinds[node.name] = _traffic(node, [kinds[value] for value in node.inputs])
+        for node in self.graph.nodes:
+            meets_weights = node.operator.role in (Role.WEIGHTED, Role.MAXIMUM)
+            for value in node.inputs if meets_weights else ():
+                if kinds[value] is Traffic.CURRENT and _through_weights(self.graph, value):
+                    kinds[value] = Traffic.GRADED
+        return kinds
+
+    @cached_property
+    def emitters(self) -> tuple[Node, ...]:
+        """The nodes that keep a state and emit something new at each step: neurons, and pools over spikes."""
+        pools = Role.MAXIMUM
+        return tuple(
+            node
+            for node in self.graph.nodes
+            if node.name in self.neurons
+            or (node.operator.role is pools and self.traffic[node.inputs[0]] is not Traffic.CONSTANT)
+        )
+
+    @cached_property
+    def fan_out(self) -> dict[str, Tensor]:
+        """For each emitter and the input, the connections that leave each element, ``(...)`` of its shape, float64.
+
+        A connection ends at the next neuron, pool or output; paths through sums, reshapes and average pools count once
+        for each target.
+        """
+        ends = {node.name for node in self.emitters}
+        flows = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in self.graph.shapes.items()}
+        flows[self.graph.output] = flows[self.graph.output] + 1
+        for node in reversed(self.graph.nodes):
+            downstream = torch.ones_like(flows[node.name]) if node.name in ends else flows[node.name]
+            shapes = self.graph.input_shapes(node)
+            for index, value in enumerate(node.inputs):
+                if node.name in self.neurons:
+                    flows[value] = flows[value] + 1
+                else:
+                    flows[value] = flows[value] + node.operator.fan_out(downstream, shapes, index)
+        return {name: flows[name] for name in (*ends, self.graph.input)}
+
+    @property
+    def graded(self) -> list[str]:
+        """Values that travel as graded currents between weights."""
+        return [name for name, kind in self.traffic.items() if kind is Traffic.GRADED]
+
+
+def _traffic(node: Node, inputs: list[Traffic]) -> Traffic:
+    role = node.operator.role
+    if role is Role.ACTIVATION:
+        return Traffic.SPIKES
+    if all(kind is Traffic.CONSTANT for kind in inputs):
+        return Traffic.CONSTANT
+    moves = role in (Role.MAXIMUM, Role.IDENTITY) or node.operator.keeps_spikes
+    if moves and all(kind is Traffic.SPIKES for kind in inputs):
+        return Traffic.SPIKES
+    return Traffic.CURRENT
+
+
+def _through_weights(graph: Graph, value: str) -> bool:
+    """Tell whether a value has passed through weights since the last neuron (a mean of spikes alone has not)."""
+    node = graph.by_name.get(value)
+    if node is None or node.operator.role is Role.ACTIVATION:
+        return False
+    if node.operator.role in (Role.WEIGHTED, Role.SUM, Role.MAXIMUM):
+        return True
+    return any(_through_weights(graph, each) for each in node.inputs)
+
+
+def spiking_network(normal: NormalForm, neuron: Neuron) -> SpikingNetwork:
+    """Put a layer of neurons in the place of every activation.
+
+    Raises:
+        ModelError: there is none (E119): nothing would spike.
+    """
+    if not normal.graph.activations:
+        raise ModelError("E119", f"{normal.graph.name}: the network has no ReLU: nothing would spike")
+    return SpikingNetwork(normal.graph, {node.name: neuron for node in normal.graph.activations}, normal.scales)

@@ -1,0 +1,110 @@
+"""Convolution in one and two dimensions: ``y[o] = sum_i W[o, i] * x[i] + b[o]``, with groups, stride and dilation.
+
+Rescaling: ``W'[o, i] = output_scale[o] * W[o, i] * input_scale[i]``, ``b'[o] = output_scale[o] * b[o] + shift[o]``.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own documentation calls it so
+from torch import Tensor
+
+from snnconvert.graph import IncompatibleScale, Operator, Role, Shape
+from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
+from snnconvert.operators.onnx_writer import OnnxWriter
+from snnconvert.operators.window import Window, read_window
+
+
+def per_channel(scale: Tensor, channels: int) -> Tensor:
+    """Return the scale as a vector ``(channels,)``, or raise IncompatibleScale where it varies within a channel."""
+    if any(size != 1 for size in scale.shape[1:]):
+        raise IncompatibleScale
+    return scale.reshape(-1).expand(channels)
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(Operator):
+    """Weights ``(O, I/groups, *kernel)``, bias ``(O,)`` or None, on samples ``(I, *space)``."""
+
+    weight: Tensor
+    bias: Tensor | None
+    window: Window
+    groups: int = 1
+
+    role = Role.WEIGHTED
+
+    def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
+        (shape,) = inputs
+        rank = self.weight.ndim - 2
+        if len(shape) != rank + 1:
+            raise ValueError(f"expects {rank + 1} axes (channels and {rank} of space), got {shape}")
+        if shape[0] != self.weight.shape[1] * self.groups:
+            raise ValueError(f"expects {self.weight.shape[1] * self.groups} channels, got {shape[0]}")
+        return (self.weight.shape[0], *self.window.output_size(shape[1:]))
+
+    def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
+        x, padding = self.window.padded(inputs[0])
+        function = F.conv1d if self.weight.ndim == 3 else F.conv2d
+        return function(x, self.weight, self.bias, self.window.stride, padding, self.window.dilation, self.groups)
+
+    def rescaled(self, input_scale: Tensor, output_scale: Tensor, output_shift: Tensor) -> "Convolution":
+        outputs, inputs = self.weight.shape[0], self.weight.shape[1] * self.groups
+        a = per_channel(input_scale, inputs)
+        s = per_channel(output_scale, outputs)
+        c = per_channel(output_shift, outputs)
+        tail = (1,) * (self.weight.ndim - 2)
+        # (groups, O/groups, I/groups, *kernel): each group reads its own slice of the inputs
+        weight = self.weight.double().reshape(self.groups, -1, *self.weight.shape[1:])
+        weight = weight * a.reshape(self.groups, 1, -1, *tail)
+        weight = weight.reshape(self.weight.shape) * s.reshape(-1, 1, *tail)
+        bias = c if self.bias is None else s * self.bias.double() + c
+        zero = self.bias is None and not bool(bias.any())
+        return dataclasses.replace(self, weight=weight.float(), bias=None if zero else bias.float())
+
+    def structure(self) -> "Convolution":
+        return dataclasses.replace(self, weight=torch.ones_like(self.weight), bias=None)
+
+    def macs(self, inputs: Sequence[Shape]) -> int:
+        return self.weight[0].numel() * int(np.prod(self.infer_shape(inputs)))
+
+    def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
+        names = [inputs[0], writer.constant(f"{output}.weight", self.weight)]
+        if self.bias is not None:
+            names.append(writer.constant(f"{output}.bias", self.bias))
+        writer.node("Conv", names, output, group=self.groups, **self.window.onnx_settings())
+
+
+@READERS.register("Conv")
+def read_convolution(node: OnnxNode) -> Reading:
+    """Read Conv (1-d and 2-d)."""
+    name, shape = node.data()
+    weight = node.weight(1)
+    if weight.ndim not in (3, 4):
+        raise Unsupported(f"a convolution in {weight.ndim - 2} dimensions; 1 and 2 are supported")
+    groups = node.integer("group", 1)
+    if groups < 1 or weight.shape[0] % groups or 0 in weight.shape:
+        raise Unsupported(f"{groups} groups with weights of shape {weight.shape}")
+    kernel = node.integers("kernel_shape", weight.shape[2:])
+    if kernel != weight.shape[2:]:
+        raise Unsupported(f"kernel_shape {kernel} with weights of shape {weight.shape}")
+    bias = None
+    if node.optional(2) is not None:
+        bias = torch.from_numpy(node.weight(2))
+        if bias.shape != weight.shape[:1]:
+            raise Unsupported(f"a bias of shape {tuple(bias.shape)} for {weight.shape[0]} output channels")
+    window = read_window(node, kernel, shape[1:])
+    return Reading(Convolution(torch.from_numpy(weight), bias, window, groups), (name,))
+
+
+def examples() -> Iterator[tuple[Operator, list[Shape]]]:
+    """Yield operators with input shapes for the contract tests."""
+    make = torch.Generator().manual_seed(1)
+    for groups, stride, dilation, pads in [(1, 1, 1, (0, 0)), (2, 2, 1, (1, 1)), (4, 1, 2, (0, 1)), (1, 3, 1, (2, 1))]:
+        weight = torch.randn((8, 4 // groups, 3, 2), generator=make)
+        window = Window((3, 2), (stride, 1), (dilation, dilation), ((pads[0],) * 2), ((pads[1],) * 2))
+        yield Convolution(weight, torch.randn(8, generator=make), window, groups), [(4, 9, 8)]
+    window = Window((5,), (2,), (1,), (2,), (2,))
+    yield Convolution(torch.randn((3, 4, 5), generator=make), None, window), [(4, 12)]

@@ -1,0 +1,87 @@
+"""Max pooling: ``y = max of the window``; padding never wins.
+
+Over spikes it becomes the exact counter form (what the lateral inhibition pooling of Li et al. 2022 computes):
+``y(t) = max N(t) - max N(t-1)``, where ``N`` is the cumulative input of each element of the window.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from snnconvert.graph import IncompatibleScale, Operator, Role, Shape
+from snnconvert.operators.convolution import Convolution
+from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
+from snnconvert.operators.onnx_writer import OnnxWriter
+from snnconvert.operators.window import Window, ceil_extension, extended, read_window
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Operator):
+    """Maximum over windows of samples ``(C, *space)``."""
+
+    window: Window
+
+    role = Role.MAXIMUM
+
+    def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
+        (shape,) = inputs
+        if len(shape) != len(self.window.kernel) + 1:
+            raise ValueError(f"expects {len(self.window.kernel) + 1} axes, got {shape}")
+        return (shape[0], *self.window.output_size(shape[1:]))
+
+    def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
+        window = self.window
+        x, padding = inputs[0], window.before
+        # torch pads by at most half a kernel, alike on both sides
+        if not window.symmetric or any(2 * b > k for b, k in zip(window.before, window.kernel, strict=True)):
+            sides = [pair for b, a in zip(window.before[::-1], window.after[::-1], strict=True) for pair in (b, a)]
+            x, padding = F.pad(x, sides, value=-math.inf), (0,) * len(window.kernel)
+        function = F.max_pool1d if len(window.kernel) == 1 else F.max_pool2d
+        return function(x, window.kernel, window.stride, padding, window.dilation)
+
+    def carry_scale(self, scales: Sequence[Tensor], shapes: Sequence[Shape]) -> Tensor:
+        if any(size != 1 for size in scales[0].shape[1:]):
+            raise IncompatibleScale
+        return scales[0]
+
+    def fan_out(self, downstream: Tensor, shapes: Sequence[Shape], index: int = 0) -> Tensor:
+        ones = torch.ones((shapes[0][0], 1, *self.window.kernel))
+        return Convolution(ones, None, self.window, shapes[0][0]).fan_out(downstream, shapes)
+
+    def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
+        writer.node("MaxPool", [inputs[0]], output, **self.window.onnx_settings())
+
+
+@READERS.register("MaxPool")
+def read_max_pool(node: OnnxNode) -> Reading:
+    """Read MaxPool (1-d and 2-d), with ceil_mode."""
+    name, shape = node.data()
+    kernel = node.integers("kernel_shape")
+    if len(kernel) not in (1, 2):
+        raise Unsupported(f"a pool in {len(kernel)} dimensions; 1 and 2 are supported")
+    window = read_window(node, kernel, shape[1:])
+    if node.integer("ceil_mode", 0):
+        window = extended(window, ceil_extension(window, shape[1:]))
+    return Reading(MaxPool(window), (name,))
+
+
+@READERS.register("GlobalMaxPool")
+def read_global_max_pool(node: OnnxNode) -> Reading:
+    """Read GlobalMaxPool: one window over all of space."""
+    name, shape = node.data()
+    if len(shape) not in (2, 3):
+        raise Unsupported(f"a pool over a sample of shape {shape}")
+    rank = len(shape) - 1
+    return Reading(MaxPool(Window(shape[1:], (1,) * rank, (1,) * rank, (0,) * rank, (0,) * rank)), (name,))
+
+
+def examples() -> Iterator[tuple[Operator, list[Shape]]]:
+    """Yield operators with input shapes for the contract tests."""
+    yield MaxPool(Window((2, 2), (2, 2), (1, 1), (0, 0), (0, 0))), [(4, 8, 8)]
+    yield MaxPool(Window((3, 3), (2, 2), (1, 1), (1, 1), (1, 1))), [(4, 9, 8)]
+    yield MaxPool(Window((3, 2), (2, 1), (1, 2), (0, 1), (2, 0))), [(4, 9, 8)]
+    yield MaxPool(Window((3,), (2,), (1,), (1,), (0,))), [(4, 9)]

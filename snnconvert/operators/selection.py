@@ -1,0 +1,234 @@
+"""Slices and zero padding, and both at once as a shortcut takes them: every output is one input, or zero.
+
+:class:`Selection` is what a parameter-free shortcut (option A of He et al. 2016) is as a synapse:
+``y = weight * pad(slice(x)) + bias``, one connection for each element that is kept.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from snnconvert.graph import IncompatibleScale, Operator, Role, Shape, compact
+from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
+from snnconvert.operators.onnx_writer import OnnxWriter
+
+MAX_ELEMENTS = 2**28  # of one padded sample
+
+
+@dataclass(frozen=True, eq=False)
+class Slice(Operator):
+    """``x[start:stop:step]`` along every axis of the sample, steps positive."""
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    step: tuple[int, ...]
+
+    role = Role.LINEAR
+    keeps_spikes = True
+
+    def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
+        if len(inputs[0]) != len(self.start) or any(
+            stop > size for stop, size in zip(self.stop, inputs[0], strict=True)
+        ):
+            raise ValueError(f"slice to {self.stop} of a sample of shape {inputs[0]}")
+        return tuple(len(range(*bounds)) for bounds in zip(self.start, self.stop, self.step, strict=True))
+
+    def _of(self, x: Tensor, offset: int) -> Tensor:
+        """Slice the axes from ``offset`` on; an axis of size 1 in a scale stays."""
+        index = [slice(None)] * offset + [
+            slice(a, b, s) if offset or x.shape[axis] > 1 else slice(None)
+            for axis, (a, b, s) in enumerate(zip(self.start, self.stop, self.step, strict=True))
+        ]
+        return x[tuple(index)]
+
+    def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
+        return self._of(inputs[0], 1)
+
+    def carry_scale(self, scales: Sequence[Tensor], shapes: Sequence[Shape]) -> Tensor:
+        return compact(self._of(scales[0], 0))
+
+    def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
+        axes = [axis + 1 for axis in range(len(self.start))]
+        bounds = [
+            writer.constant(f"{output}.{name}", list(values))
+            for name, values in (("start", self.start), ("stop", self.stop), ("axes", axes), ("step", self.step))
+        ]
+        writer.node("Slice", [inputs[0], *bounds], output)
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(Operator):
+    """Zeros before and after, along every axis of the sample."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    role = Role.LINEAR
+    keeps_spikes = True
+
+    def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
+        if len(inputs[0]) != len(self.before):
+            raise ValueError(f"pads for {len(self.before)} axes of a sample of shape {inputs[0]}")
+        return tuple(b + size + a for b, size, a in zip(self.before, inputs[0], self.after, strict=True))
+
+    @property
+    def _pairs(self) -> list[int]:
+        sides = zip(reversed(self.before), reversed(self.after), strict=True)
+        return [pad for pair in sides for pad in pair]
+
+    def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
+        return F.pad(inputs[0], self._pairs)
+
+    def carry_scale(self, scales: Sequence[Tensor], shapes: Sequence[Shape]) -> Tensor:
+        # what is padded is zero, so that any positive scale is right there: the smallest one keeps others constant
+        scale = scales[0]
+        pads = [
+            (b, a) if scale.shape[axis] > 1 else (0, 0)
+            for axis, (b, a) in enumerate(zip(self.before, self.after, strict=True))
+        ]
+        flat = [pad for pair in reversed(pads) for pad in pair]
+        return F.pad(scale, flat, value=float(scale.min()))
+
+    def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
+        pads = writer.constant(f"{output}.pads", [0, *self.before, 0, *self.after])
+        writer.node("Pad", [inputs[0], pads], output, mode="constant")
+
+
+@dataclass(frozen=True, eq=False)
+class Selection(Operator):
+    """``weight * pad(slice(x)) + bias``; both parameters have a sample's rank and broadcast to the output."""
+
+    slice: Slice
+    pad: Pad
+    weight: Tensor
+    bias: Tensor
+
+    role = Role.WEIGHTED
+
+    def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
+        return self.pad.infer_shape([self.slice.infer_shape(inputs)])
+
+    def _moved(self, x: Tensor) -> Tensor:
+        return self.pad.evaluate([self.slice.evaluate([x])])
+
+    def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
+        return self._moved(inputs[0]) * self.weight + self.bias
+
+    def rescaled(self, input_scale: Tensor, output_scale: Tensor, output_shift: Tensor) -> "Selection":
+        moved = self.pad.carry_scale([self.slice.carry_scale([input_scale], [])], [])
+        weight = output_scale * self.weight.double() * moved
+        bias = output_scale * self.bias.double() + output_shift
+        return dataclasses.replace(self, weight=compact(weight).float(), bias=compact(bias).float())
+
+    def structure(self) -> "Selection":
+        return dataclasses.replace(self, weight=torch.ones_like(self.weight), bias=torch.zeros_like(self.bias))
+
+    def macs(self, inputs: Sequence[Shape]) -> int:
+        kept = int(np.prod(self.slice.infer_shape(inputs)))
+        return kept if bool((self.weight != 1).any()) else 0
+
+    def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
+        cut = writer.fresh(f"{output}.slice")
+        self.slice.to_onnx(writer, inputs, shapes, cut)
+        padded = writer.fresh(f"{output}.pad")
+        self.pad.to_onnx(writer, [cut], [], padded)
+        shifted = bool(self.bias.any())
+        scaled = writer.fresh(f"{output}.scaled") if shifted else output
+        writer.node("Mul", [padded, writer.constant(f"{output}.weight", self.weight)], scaled)
+        if shifted:
+            writer.node("Add", [scaled, writer.constant(f"{output}.bias", self.bias)], output)
+
+
+def selection_of(steps: Sequence[Operator], shape: Shape) -> Selection:
+    """Compose slices and pads, in order, into one selection.
+
+    Raises:
+        IncompatibleScale: where a slice cuts into padding of an earlier step, so that one of each is not enough.
+    """
+    rank = len(shape)
+    start, step, size = [0] * rank, [1] * rank, list(shape)
+    before, after = [0] * rank, [0] * rank
+    for operator in steps:
+        if isinstance(operator, Pad):
+            before = [b + more for b, more in zip(before, operator.before, strict=True)]
+            after = [a + more for a, more in zip(after, operator.after, strict=True)]
+        elif isinstance(operator, Slice):
+            for axis in range(rank):
+                cut = range(operator.start[axis], operator.stop[axis], operator.step[axis])
+                if before[axis] or after[axis]:
+                    if cut != range(before[axis] + size[axis] + after[axis]):
+                        raise IncompatibleScale
+                    continue
+                start[axis] += cut.start * step[axis]
+                step[axis] *= cut.step
+                size[axis] = len(cut)
+        else:
+            raise IncompatibleScale
+    stop = [a + (n - 1) * s + 1 for a, n, s in zip(start, size, step, strict=True)]
+    one = torch.ones((1,) * rank)
+    return Selection(Slice(tuple(start), tuple(stop), tuple(step)), Pad(tuple(before), tuple(after)), one, one * 0)
+
+
+@READERS.register("Slice")
+def read_slice(node: OnnxNode) -> Reading:
+    """Read Slice within the sample, with positive steps."""
+    name, shape = node.data()
+    starts, ends = node.integers("starts", index=1), node.integers("ends", index=2)
+    axes = node.integers("axes", tuple(range(len(starts))), index=3)
+    steps = node.integers("steps", (1,) * len(starts), index=4)
+    if not len(starts) == len(ends) == len(axes) == len(steps):
+        raise Unsupported("starts, ends, axes and steps differ in length")
+    start, stop, step = [0] * len(shape), list(shape), [1] * len(shape)
+    for a, b, raw, s in zip(starts, ends, axes, steps, strict=True):
+        if s < 1:
+            raise Unsupported(f"step {s}; only positive steps are supported")
+        if raw in (0, -len(shape) - 1):
+            if a == 0 and b >= node.batch and s == 1:
+                continue
+            raise Unsupported("it slices the batch")
+        axis = node.sample_axis(raw, len(shape))
+        start[axis], stop[axis], step[axis] = slice(a, b, s).indices(shape[axis])
+    return Reading(Slice(tuple(start), tuple(stop), tuple(step)), (name,))
+
+
+@READERS.register("Pad")
+def read_pad(node: OnnxNode) -> Reading:
+    """Read Pad with zeros within the sample."""
+    name, shape = node.data()
+    mode = node.text("mode", "constant")
+    if mode != "constant":
+        raise Unsupported(f"mode '{mode}'; zeros are supported")
+    value = node.optional(2)
+    filled = node.number("value", 0.0) if value is None else float(np.asarray(value).reshape(-1)[0])
+    if filled != 0:
+        raise Unsupported(f"it pads with {filled:g}; zeros are supported")
+    rank = len(shape) + 1
+    pads = node.integers("pads", index=1)
+    axes = [axis % rank for axis in node.integers("axes", tuple(range(rank)), index=3)]
+    if len(pads) != 2 * len(axes):
+        raise Unsupported(f"{len(pads)} pads for {len(axes)} axes")
+    before, after = [0] * rank, [0] * rank
+    for index, axis in enumerate(axes):
+        before[axis], after[axis] = pads[index], pads[index + len(axes)]
+    if before[0] or after[0]:
+        raise Unsupported("it pads the batch")
+    if min(before + after) < 0:
+        raise Unsupported("negative pads", "use Slice")
+    if np.prod([float(b + n + a) for b, n, a in zip(before[1:], shape, after[1:], strict=True)]) > MAX_ELEMENTS:
+        raise Unsupported(f"pads {pads} make a sample of more than {MAX_ELEMENTS} elements")
+    return Reading(Pad(tuple(before[1:]), tuple(after[1:])), (name,))
+
+
+def examples() -> Iterator[tuple[Operator, list[Shape]]]:
+    """Yield operators with input shapes for the contract tests."""
+    cut, pad = Slice((0, 0, 1), (4, 6, 7), (1, 2, 3)), Pad((2, 0, 0), (2, 1, 0))
+    yield cut, [(4, 6, 7)]
+    yield pad, [(4, 6, 7)]
+    yield selection_of([cut, pad], (4, 6, 7)), [(4, 6, 7)]
+    weight = torch.linspace(-1, 1, 8).reshape(8, 1, 1)
+    yield Selection(cut, pad, weight, 2 * weight), [(4, 6, 7)]

@@ -1,0 +1,52 @@
+"""Sums of values, as where a shortcut meets its branch: ``y = x_1 + ... + x_n``, all of one shape."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from snnconvert.graph import Operator, Role, Shape
+from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
+from snnconvert.operators.onnx_writer import OnnxWriter
+
+
+@dataclass(frozen=True, eq=False)
+class Sum(Operator):
+    """The sum of ``count`` values of one shape."""
+
+    count: int
+
+    role = Role.SUM
+
+    def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
+        if len(set(inputs)) != 1:
+            raise ValueError(f"values of different shapes are added: {', '.join(map(str, inputs))}")
+        return inputs[0]
+
+    def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
+        total = inputs[0]
+        for value in inputs[1:]:
+            total = total + value
+        return total
+
+    def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
+        total = inputs[0]
+        for index, value in enumerate(inputs[1:], start=2):
+            name = output if index == len(inputs) else writer.fresh(f"{output}.sum")
+            total = writer.node("Add", [total, value], name)
+
+
+@READERS.register("Sum")
+def read_sum(node: OnnxNode) -> Reading:
+    """Read Sum of values."""
+    if any(shape is None for shape in node.shapes):
+        raise Unsupported("a sum of values and constants", "use Add")
+    if len(node.inputs) < 2:
+        raise Unsupported("a sum of one value")
+    return Reading(Sum(len(node.inputs)), node.inputs)
+
+
+def examples() -> Iterator[tuple[Operator, list[Shape]]]:
+    """Yield operators with input shapes for the contract tests."""
+    yield Sum(2), [(4, 5), (4, 5)]
+    yield Sum(3), [(4, 5, 2)] * 3

@@ -1,0 +1,184 @@
+"""One HTML page about one conversion: complete in itself, without scripts, readable offline and on paper."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from snnconvert.report.curve import CURVE_CSS, DARK, LIGHT, accuracy_curve_svg
+from snnconvert.report.quantities import NOTHING, count, interval, number, percent, plain, rows, section, suffixed
+from snnconvert.report.tables import steps_cells, total_steps, verdict
+from snnconvert.report.text import printable
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts; the columns named in ``left`` hold words, the others numbers; the first heads its row."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    left: frozenset[str]
+
+
+def render_page(context: Mapping[str, Any]) -> bytes:
+    """Return the page as UTF-8; the same context gives the same bytes.
+
+    The context has ``title``, ``version``, ``model`` (name, sha256, nodes), ``metrics`` (a metrics.json document),
+    ``notes``, ``equivalence``, ``options``, ``data``, ``nodes`` and ``command``. Every text in it may be hostile: it is
+    shortened, freed of control characters and escaped. OutputError E403 for metrics that are no numbers.
+    """
+    metrics = context["metrics"]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    source = resources.files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
+    page = environment.from_string(source).render(
+        title=printable(str(context["title"]), 120),
+        version=printable(str(context["version"])),
+        # these four pass unescaped: markup of our own making, in which every text from outside is escaped
+        curve=accuracy_curve_svg(metrics),
+        style=CURVE_CSS,
+        light=LIGHT,
+        dark=DARK,
+        verdict=_unbroken(verdict(metrics)),
+        facts=_facts(context),
+        notes=[printable(str(note), 600) for note in context["notes"]],
+        steps=_steps(metrics),
+        layers=_layers(metrics),
+        worst=_worst_layer(metrics),
+        equivalence=_equivalence(context["equivalence"]),
+        nodes=_nodes(context["nodes"]),
+        data=_data(context["data"]),
+        options=_options(context["options"]),
+        command=printable(str(context["command"]), 4000),
+    )
+    return page.encode("utf-8", "replace")
+
+
+def _facts(context: Mapping[str, Any]) -> list[tuple[str, str]]:
+    model, metrics = context["model"], context["metrics"]
+    schedule, macs = section(metrics, "schedule"), section(metrics, "macs_per_sample")
+    last = rows(metrics, "steps")[-1:]
+    energy = number(last[0].get("energy_ratio")) if last else None
+    facts = [
+        ("model", printable(str(model["name"]))),
+        ("sha256", printable(str(model["sha256"]))),
+        ("nodes", count(number(model["nodes"]))),
+        ("time steps T", count(number(schedule.get("T")))),
+        ("onset delay", count(number(schedule.get("onset_delay")))),
+        ("samples", count(number(metrics.get("samples")))),
+        ("MACs of the ANN", suffixed(number(macs.get("ann")))),
+        ("energy estimate", NOTHING if energy is None else f"{plain(energy)} × ANN"),
+    ]
+    return [(name, _unbroken(value)) for name, value in facts if value != NOTHING]
+
+
+def _steps(metrics: Mapping[str, Any]) -> Table:
+    """Return the printed table with what has no room in a terminal: intervals, total time, output error, energy."""
+    header, cells = steps_cells(metrics)
+    steps = rows(metrics, "steps")
+    columns = [(name, [row[k] for row in cells]) for k, name in enumerate(header)]
+    ends = [interval(row.get("accuracy_ci95")) for row in steps]
+    if any(ends):
+        spans = [f"{100 * e[0]:.1f} – {100 * e[1]:.1f} %" if e else NOTHING for e in ends]
+        columns.insert(2, ("95 % interval", spans))  # beside the accuracy
+    if totals := total_steps(metrics):
+        columns.insert(1, ("total steps", list(totals)))
+    if "output error" not in header and any(row.get("output_error") is not None for row in steps):
+        columns.append(("output error", [percent(number(row.get("output_error"))) for row in steps]))
+    if any(row.get("energy_ratio") is not None for row in steps):
+        columns.append(("energy / ANN", [plain(number(row.get("energy_ratio"))) for row in steps]))
+    wide = [tuple(texts[k] for _, texts in columns) for k in range(len(steps))]
+    return _table("Result after so many time steps", tuple(name for name, _ in columns), wide)
+
+
+def _layers(metrics: Mapping[str, Any]) -> Table:
+    cells = [
+        (
+            printable(str(row.get("name", NOTHING))),
+            count(number(row.get("neurons"))),
+            plain(number(row.get("scale"))),
+            plain(number(row.get("rate"))),
+            percent(number(row.get("rate_error"))),
+            percent(number(row.get("clipped"))),
+            percent(number(row.get("dead"))),
+        )
+        for row in rows(metrics, "layers")
+    ]
+    header = ("layer", "neurons", "scale", "rate", "rate error", "clipped", "dead")
+    return _table("Spiking layers, in the order of the network", header, cells, {"layer"})
+
+
+def _worst_layer(metrics: Mapping[str, Any]) -> tuple[str, str] | None:
+    errors = [(number(row.get("rate_error")), row) for row in rows(metrics, "layers")]
+    known = [(error, row) for error, row in errors if error is not None]
+    if len(known) < 2:
+        return None
+    error, row = max(known, key=lambda pair: pair[0])
+    return printable(str(row.get("name", NOTHING))), _unbroken(percent(error))
+
+
+def _equivalence(stages: Iterable[Mapping[str, Any]]) -> Table:
+    cells = []
+    for stage in stages:
+        error, limit = number(stage["max_error"]), number(stage["limit"])
+        held = NOTHING if error is None or limit is None else "holds" if error <= limit else "exceeded"
+        compared = stage["compared"]
+        told = printable(compared, 120) if isinstance(compared, str) else count(number(compared))
+        cells.append((printable(str(stage["stage"])), told, plain(error), plain(limit), held))
+    header = ("stage", "compared", "largest error", "limit", "verdict")
+    return _table("What was compared with what after each stage", header, cells, {"stage", "compared", "verdict"})
+
+
+def _nodes(nodes: Iterable[Mapping[str, Any]]) -> Table:
+    cells = [
+        (
+            printable(str(node["name"])),
+            printable(str(node["operator"]), 40),
+            printable(str(node["fate"]), 40),
+            plain(number(node["scale"])),
+            printable(str(node["detail"] or ""), 200),
+        )
+        for node in nodes
+    ]
+    header = ("node", "operator", "became", "scale", "detail")
+    return _table("Every node of the model file", header, cells, {"node", "operator", "became", "detail"})
+
+
+def _data(sets: Iterable[Mapping[str, Any]]) -> Table:
+    cells = [
+        (
+            printable(str(entry["role"]), 40),
+            printable(str(entry["path"]), 200),
+            count(number(entry["samples"])),
+            printable(str(entry["kind"]), 40),
+            printable(str(entry["layout"] or NOTHING), 40),
+            printable(str(entry["preprocess"] or "none"), 300),
+        )
+        for entry in sets
+    ]
+    header = ("role", "path", "samples", "kind", "layout", "preprocessing")
+    return _table("Data that was read", header, cells, {"role", "path", "kind", "layout", "preprocessing"})
+
+
+def _options(options: Mapping[str, Any]) -> Table:
+    cells = [(printable(str(name)), _literal(value)) for name, value in sorted(options.items())]
+    return _table("Every option, resolved", ("option", "value"), cells, {"option", "value"})
+
+
+def _table(
+    caption: str, header: tuple[str, ...], cells: Sequence[tuple[str, ...]], left: set[str] | None = None
+) -> Table:
+    return Table(caption, header, [tuple(map(_unbroken, row)) for row in cells], frozenset(left or ()))
+
+
+def _literal(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return printable(text, 300)
+
+
+def _unbroken(text: str) -> str:
+    """Keep a number and its unit on one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")

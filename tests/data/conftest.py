@@ -1,0 +1,59 @@
+import gzip
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+IDX_CODES = {"|u1": 0x08, "|i1": 0x09, ">i2": 0x0B, ">i4": 0x0C, ">f4": 0x0D, ">f8": 0x0E}
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets; most machines have none, and then the tests that ask for it are skipped."""
+    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
+    folder = Path(os.environ.get("SNNCONVERT_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real data: set SNNCONVERT_DATA to its folder ({folder} is not there)")
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def save_image(rng: np.random.Generator) -> Callable[..., np.ndarray]:
+    """Save random pixels as an image file and return what a lossless format gives back."""
+
+    def save(path: Path, size: tuple[int, ...] = (6, 5, 3), kind: str | None = None) -> np.ndarray:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, size, np.uint8)
+        Image.fromarray(pixels).save(path, format=kind)
+        return pixels
+
+    return save
+
+
+@pytest.fixture
+def idx_bytes() -> Callable[[np.ndarray], bytes]:
+    def encode(array: np.ndarray) -> bytes:
+        code = IDX_CODES[array.dtype.str]
+        return struct.pack(f">2xBB{array.ndim}I", code, array.ndim, *array.shape) + array.tobytes()
+
+    return encode
+
+
+@pytest.fixture
+def mnist_folder(tmp_path: Path, rng: np.random.Generator, idx_bytes: Callable[[np.ndarray], bytes]) -> Path:
+    """A folder with the four files of MNIST, gzipped, with 7 training and 5 test images."""
+    for name, count in (("train", 7), ("t10k", 5)):
+        images = rng.integers(0, 256, (count, 4, 4), np.uint8)
+        labels = np.arange(count, dtype=np.uint8)
+        (tmp_path / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(images)))
+        (tmp_path / f"{name}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(labels)))
+    return tmp_path

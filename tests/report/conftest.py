@@ -1,0 +1,88 @@
+"""A ResNet-20 as it could come out of a conversion."""
+
+from typing import Any
+
+import pytest
+
+ACCURACIES = {1: 0.10, 2: 0.12, 4: 0.25, 8: 0.38, 16: 0.69, 32: 0.825}
+
+
+def resnet20_metrics() -> dict[str, Any]:
+    steps = [
+        {
+            "t": t,
+            "total_steps": t,
+            "accuracy": accuracy,
+            "accuracy_ci95": [accuracy - 0.008, accuracy + 0.007],
+            "agreement": min(accuracy + 0.012, 1.0),
+            "output_error": 1.4 / (1 + t / 5),
+            "spikes_per_sample": 11250.0 * t,
+            "synops_per_sample": 1.21e6 * t,
+            "energy_ratio": (0.9 * 1.21e6 * t + 4.6 * 442368) / (4.6 * 40551040),
+        }
+        for t, accuracy in ACCURACIES.items()
+    ]
+    layers = [
+        {
+            "name": f"/layer{1 + k // 6}/layer{1 + k // 6}.{k % 6 // 2}/relu{k % 2 + 1}/Relu",
+            "neurons": 16384 >> (k // 6),
+            "scale": 1.9 + 0.173 * k,
+            "rate": 0.07 - 0.001 * k,
+            "rate_error": 0.031 + 0.0142 * k,
+            "clipped": 0.001,
+            "dead": 0.0 if k < 15 else 0.03125,
+        }
+        for k in range(19)
+    ]
+    return {
+        "schema": "snnconvert/metrics/1",
+        "samples": 10000,
+        "labelled": True,
+        "ann": {"accuracy": 0.9173},
+        "schedule": {"T": 32, "onset_delay": 0},
+        "steps": steps,
+        "layers": layers,
+        "macs_per_sample": {"ann": 40551040, "snn_first_layer": 442368},
+    }
+
+
+def resnet20_context() -> dict[str, Any]:
+    nodes = [
+        {"name": "/conv1/Conv", "operator": "Conv", "fate": "weighted synapse", "scale": 1.9, "detail": "3x3, 16"},
+        {"name": "/bn1/BatchNormalization", "operator": "BatchNormalization", "fate": "folded", "scale": None,
+         "detail": "into /conv1/Conv"},
+        {"name": "/relu/Relu", "operator": "Relu", "fate": "spiking", "scale": 1.9, "detail": "if, 16,384 neurons"},
+        {"name": "/Softmax", "operator": "Softmax", "fate": "folded", "scale": None, "detail": ""},
+    ]  # fmt: skip
+    preprocess = "scale=1/255,mean=0.485/0.456/0.406,std=0.229/0.224/0.225"
+    return {
+        "title": "resnet20.onnx as a spiking network",
+        "version": "0.1.0",
+        "model": {"name": "resnet20.onnx", "sha256": "9f86d081" * 8, "nodes": 74},
+        "metrics": resnet20_metrics(),
+        "notes": ["final Softmax dropped: it keeps the order of the classes", "layout told from the model: NCHW"],
+        "equivalence": [
+            {"stage": "loaded", "compared": "ONNX Runtime on the user's graph", "max_error": 0.0, "limit": 1e-4},
+            {"stage": "folded", "compared": "loaded", "max_error": 3.1e-6, "limit": 1e-4},
+            {"stage": "normal form", "compared": "ANN up to scale", "max_error": 2.2e-3, "limit": 1e-3},
+        ],
+        "options": {"convert.method": "percentile", "convert.percentile": 99.9, "convert.steps": [1, 2, 4, 8, 16, 32]},
+        "data": [
+            {"role": "calibration", "path": "data/cifar10:train", "samples": 512, "kind": "CIFAR binary",
+             "layout": "NCHW", "preprocess": preprocess},
+            {"role": "evaluation", "path": "data/cifar10:test", "samples": 10000, "kind": "CIFAR binary",
+             "layout": "NCHW", "preprocess": preprocess},
+        ],
+        "nodes": nodes,
+        "command": "snnconvert resnet20.onnx --calib data/cifar10:train --eval data/cifar10:test --calib-samples 512",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def metrics() -> dict[str, Any]:
+    return resnet20_metrics()
+
+
+@pytest.fixture
+def context() -> dict[str, Any]:
+    return resnet20_context()
