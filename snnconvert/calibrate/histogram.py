@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 RELATIVE_ERROR = 1 / 256
 LOWEST = (127 - 24) << 7  # the bin of 2^-24, as leading bits
 BINS = 48 << 7
+MINUS_INFINITY = -(1 << 23)  # as int32; between it and zero lie the NaN whose sign is set, as infinity - infinity is
+NAN = 0x7FC00000
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
@@ -29,6 +31,8 @@ def _add_channels(bits, counts, zeros, largest, parts):
                     counts[channel, index] += 1
                     if value > largest[channel]:
                         largest[channel] = value
+                elif MINUS_INFINITY < value < 0:
+                    largest[channel] = NAN
                 else:
                     zeros[channel] += 1
 
@@ -45,6 +49,8 @@ def _add_flat(bits, counts, zeros, largest, parts):
                 index = min(max((value >> 16) - LOWEST, 0), BINS - 1)
                 counts[part, index] += 1
                 most = max(most, value)
+            elif MINUS_INFINITY < value < 0:
+                most = np.int32(NAN)
             else:
                 nothing += 1
         zeros[part] += nothing
@@ -80,6 +86,14 @@ class LogHistogram:
             self._counts += other._counts
             self._zeros += other._zeros
             np.maximum(self._largest, other._largest, out=self._largest)
+
+    def pooled(self) -> "LogHistogram":
+        """Return one histogram over all channels."""
+        whole = LogHistogram(1)
+        whole._counts[0] = self._counts.sum(0)
+        whole._zeros[0] = self._zeros.sum()
+        whole._largest[0] = self._largest.max()
+        return whole
 
     @property
     def counts(self) -> NDArray[np.int64]:

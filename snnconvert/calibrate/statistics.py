@@ -39,6 +39,10 @@ class LayerStatistics:
         """Percentile per channel, or of the layer ``(1,)``."""
         return self.histogram.percentile(percent, nonzero)
 
+    def layer_percentile(self, percent: float, nonzero: bool) -> float:
+        """Percentile of the whole layer, also where the histograms are one a channel."""
+        return float(self.histogram.pooled().percentile(percent, nonzero)[0])
+
     @property
     def maximum(self) -> NDArray[np.float64]:
         """Exact maximum per channel, or of the layer."""

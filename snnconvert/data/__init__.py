@@ -7,16 +7,20 @@ byte: they import nothing but the standard library, numpy, Pillow (late), each o
 from snnconvert.data.formats import value_range
 from snnconvert.data.preprocessing import IMAGENET_PREPROCESSING, Preprocessing, layout
 from snnconvert.data.samples import Dataset, batches, open_dataset, sample_id, sample_ids, split_half
+from snnconvert.data.selection import Selection, select, shared
 
 __all__ = [
     "IMAGENET_PREPROCESSING",
     "Dataset",
     "Preprocessing",
+    "Selection",
     "batches",
     "layout",
     "open_dataset",
     "sample_id",
     "sample_ids",
+    "select",
+    "shared",
     "split_half",
     "value_range",
 ]

@@ -4,7 +4,8 @@ Every value of a graph depends on the sample; whatever does not is a parameter o
 sample, without the batch axis, which is always axis 0 of the tensors that are evaluated.
 """
 
-from snnconvert.graph.graph import Graph, Node, Origin, sort_nodes
+from snnconvert.graph.graph import Graph, Node, Origin, sort_nodes, topological
+from snnconvert.graph.onnx_writer import OnnxWriter
 from snnconvert.graph.operator import IncompatibleScale, Operator, Role, Shape
 from snnconvert.graph.passes import Equivalence, Pass, apply_passes, relative_error
 from snnconvert.graph.scale import compact, full, ones, same, scale_of
@@ -14,6 +15,7 @@ __all__ = [
     "Graph",
     "IncompatibleScale",
     "Node",
+    "OnnxWriter",
     "Operator",
     "Origin",
     "Pass",
@@ -27,4 +29,5 @@ __all__ = [
     "same",
     "scale_of",
     "sort_nodes",
+    "topological",
 ]

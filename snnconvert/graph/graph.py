@@ -1,7 +1,7 @@
 """Graphs: nodes in topological order, checked when they are built, never changed afterwards."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -126,26 +126,38 @@ class Graph:
 
 
 def sort_nodes(by_name: Mapping[str, Node], output: str, graph_input: str) -> tuple[Node, ...]:
-    """Return the nodes that ``output`` needs, in topological order (depth first, without recursion)."""
-    order: list[Node] = []
-    done: set[str] = {graph_input}
-    open_names: set[str] = set()
-    stack = [output]
-    while stack:
-        name = stack[-1]
-        if name in done:
-            stack.pop()
-            continue
+    """Return the nodes that ``output`` needs, in topological order."""
+
+    def reads(name: str) -> list[str]:
         if name not in by_name:
             raise ModelError("E114", f"value '{name}' is read but never computed")
-        waiting = [wanted for wanted in by_name[name].inputs if wanted not in done]
-        if not waiting:
-            done.add(name)
-            order.append(by_name[name])
+        return [value for value in by_name[name].inputs if value != graph_input]
+
+    return tuple(by_name[name] for name in topological([output] if output != graph_input else [], reads))
+
+
+def topological(wanted: Iterable[str], reads: Callable[[str], Sequence[str]]) -> list[str]:
+    """Order names so that each stands behind those it ``reads``, as near to the given order as that allows.
+
+    Raises:
+        ModelError: there is a cycle (E114).
+    """
+    order: list[str] = []
+    done: set[str] = set()
+    open_names: set[str] = set()
+    for start in wanted:
+        stack = [start]  # depth first, without recursion: a chain may be longer than Python's stack
+        while stack:
+            name = stack[-1]
+            waiting = [] if name in done else [each for each in reads(name) if each not in done]
+            if waiting and name in open_names:
+                raise ModelError("E114", f"the graph has a cycle through '{name}'")
+            if waiting:
+                open_names.add(name)
+                stack.extend(reversed(waiting))
+                continue
+            if name not in done:
+                done.add(name)
+                order.append(name)
             stack.pop()
-        elif name in open_names:
-            raise ModelError("E114", f"the graph has a cycle through '{name}'")
-        else:
-            open_names.add(name)
-            stack.extend(reversed(waiting))
-    return tuple(order)
+    return order

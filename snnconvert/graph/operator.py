@@ -4,13 +4,12 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from snnconvert.operators.onnx_writer import OnnxWriter
+from snnconvert.graph.onnx_writer import OnnxWriter
 
 Shape = tuple[int, ...]
 
@@ -48,7 +47,7 @@ class Operator(ABC):
         """Compute the output of a batch."""
 
     @abstractmethod
-    def to_onnx(self, writer: "OnnxWriter", inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
+    def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
         """Write the operator as ONNX nodes (opset 18) that compute ``output``."""
 
     def rescaled(self, input_scale: Tensor, output_scale: Tensor, output_shift: Tensor) -> "Operator":
@@ -89,6 +88,11 @@ class Operator(ABC):
         """Return the operator with a function applied to each of its tensors (a device, a dtype)."""
         changed = {name: function(value) for name, value in self._tensors().items()}
         return dataclasses.replace(self, **changed) if changed else self  # type: ignore[type-var]
+
+    @property
+    def finite(self) -> bool:
+        """Whether no parameter is NaN or infinite."""
+        return all(bool(value.isfinite().all()) for value in self._tensors().values())
 
     def _tensors(self) -> dict[str, Tensor]:
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}

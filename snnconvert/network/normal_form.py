@@ -52,7 +52,8 @@ def normal_form(graph: Graph, activation_scales: Mapping[str, Tensor]) -> Normal
             building.add_linear(node)
     output = graph.output
     if not same(building.scales[output], ones(1)):
-        output = building.synapse(f"{output}:output", output, building.scales[output])
+        scale = building.scales[output]
+        output = building.synapse(f"{output}:output", output, scale, torch.ones_like(scale))
     return NormalForm(graph.with_nodes(building.nodes, output), building.scales)
 
 
@@ -82,9 +83,11 @@ class _Building:
         self.nodes.append(node)
         self.scales[node.name] = scale
 
-    def synapse(self, name: str, value: str, factor: Tensor) -> str:
-        """Add a one-to-one synapse that multiplies by ``factor``."""
-        self.add(Node(name, Affine.of(factor), (value,)), torch.ones_like(self.scales[value]))
+    def synapse(self, name: str, value: str, factor: Tensor, scale: Tensor) -> str:
+        """Add a one-to-one synapse that multiplies by ``factor`` and so brings ``value`` to ``scale``."""
+        while name in self.graph.shapes or name in self.scales:  # exporters write names such as add:0 too
+            name += "'"
+        self.add(Node(name, Affine.of(factor), (value,)), scale)
         return name
 
     def at_scale(self, node: Node, index: int, scale: Tensor) -> str:
@@ -92,7 +95,7 @@ class _Building:
         value = node.inputs[index]
         if same(self.scales[value], scale):
             return value
-        return self.synapse(f"{node.name}:{index}", value, self.scales[value] / scale)
+        return self.synapse(f"{node.name}:{index}", value, self.scales[value] / scale, scale)
 
     def add_weighted(self, node: Node, wanted: Tensor) -> None:
         """Rescale a weighted operator; a scale that its weights cannot hold stays outside of them."""
@@ -106,7 +109,7 @@ class _Building:
                 continue
             self.add(dataclasses.replace(node, operator=operator), output_scale)
             return
-        inputs = (self.synapse(f"{node.name}:0", value, taken),)
+        inputs = (self.at_scale(node, 0, one_in),)
         operator = node.operator.rescaled(one_in, one_out, 0 * one_out)
         self.add(dataclasses.replace(node, operator=operator, inputs=inputs), one_out)
 
@@ -123,6 +126,6 @@ class _Building:
                     f"node '{node.name}': it takes the maximum over neurons of different scales",
                     "calibrate with --per-layer",
                 ) from None
-            names = tuple(self.synapse(f"{node.name}:{i}", v, self.scales[v]) for i, v in enumerate(node.inputs))
             one = [ones(scale.ndim) for scale in scales]
+            names = tuple(self.at_scale(node, index, scale) for index, scale in enumerate(one))
             self.add(dataclasses.replace(node, inputs=names), node.operator.carry_scale(one, shapes))

@@ -62,7 +62,7 @@ class SpikingNetwork:
         A connection ends at the next neuron, pool or output; paths through sums, reshapes and average pools count once
         for each target.
         """
-        ends = {node.name for node in self.emitters}
+        ends = [node.name for node in self.emitters]  # in the order of the graph: a set has none
         flows = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in self.graph.shapes.items()}
         flows[self.graph.output] = flows[self.graph.output] + 1
         for node in reversed(self.graph.nodes):

@@ -5,8 +5,8 @@ A new file in this folder is found by itself; the contract tests then run on its
 
 import sys
 
+from snnconvert.graph import OnnxWriter
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
-from snnconvert.operators.onnx_writer import OnnxWriter
 from snnconvert.registry import discover
 
 __all__ = ["READERS", "OnnxNode", "OnnxWriter", "Reading", "Unsupported"]

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnconvert.graph import Operator, Role, Shape
+from snnconvert.graph import OnnxWriter, Operator, Role, Shape
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
-from snnconvert.operators.onnx_writer import OnnxWriter
 
 
 @dataclass(frozen=True, eq=False)

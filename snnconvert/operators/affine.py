@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnconvert.graph import Operator, Role, Shape, compact, scale_of
+from snnconvert.graph import OnnxWriter, Operator, Role, Shape, compact, scale_of
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
-from snnconvert.operators.onnx_writer import OnnxWriter
 from snnconvert.operators.sum import Sum
 
 

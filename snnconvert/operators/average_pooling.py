@@ -10,10 +10,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from snnconvert.graph import IncompatibleScale, Operator, Role, Shape
+from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
-from snnconvert.operators.onnx_writer import OnnxWriter
 from snnconvert.operators.window import Window, ceil_extension, extended, read_window
 
 

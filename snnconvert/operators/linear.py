@@ -12,9 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from snnconvert.graph import IncompatibleScale, Operator, Role, Shape
+from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
-from snnconvert.operators.onnx_writer import OnnxWriter
 
 
 def per_feature(scale: Tensor, features: int) -> Tensor:

@@ -13,9 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from snnconvert.graph import IncompatibleScale, Operator, Role, Shape, compact
+from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape, compact
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
-from snnconvert.operators.onnx_writer import OnnxWriter
 
 MAX_ELEMENTS = 2**28  # of one padded sample
 

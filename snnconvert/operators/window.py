@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
@@ -45,7 +46,7 @@ class Window:
         pairs = [pair for b, a in zip(reversed(self.before), reversed(self.after), strict=True) for pair in (b, a)]
         return F.pad(x, pairs, value=value), (0,) * len(self.kernel)
 
-    def onnx_settings(self) -> dict[str, list[int]]:
+    def onnx_settings(self) -> dict[str, Any]:
         """Return the attributes of Conv, AveragePool and MaxPool."""
         return {
             "kernel_shape": list(self.kernel),

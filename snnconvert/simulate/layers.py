@@ -11,17 +11,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnconvert.calibrate.collect import channels_last
 from snnconvert.graph import Operator
 from snnconvert.neurons import Neuron
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 
 
+def memory_order(tensor: Tensor) -> torch.memory_format:
+    """Return the engine's memory order: images with their channels last, everything else row by row."""
+    return torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
+
+
+def ordered(tensor: Tensor) -> Tensor:
+    """Lay a tensor out in the engine's memory order, whatever order its operator left it in (a transpose, say)."""
+    return tensor.contiguous(memory_format=memory_order(tensor))
+
+
 def empty_like_block(like: Tensor, steps: int) -> Tensor:
     """Return room for a block of steps of values like ``(N, ...)``, in the same memory order."""
     shape = (steps * like.shape[0], *like.shape[1:])
-    order = torch.channels_last if like.ndim == 4 else torch.contiguous_format
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=order)
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=memory_order(like))
 
 
 def flat(tensor: Tensor, rows: int) -> NDArray[np.float32]:
@@ -46,7 +54,7 @@ class NeuronLayer(Layer):
 
     def __init__(self, neuron: Neuron, like: Tensor, fused: bool) -> None:
         self.neuron = neuron
-        self.state = channels_last(neuron.initial_state(like))
+        self.state = ordered(neuron.initial_state(like))
         self.count = torch.zeros_like(self.state)
         self.fused = (
             fused and isinstance(neuron, IntegrateAndFire) and like.device.type == "cpu" and like.dtype == torch.float32
@@ -54,9 +62,7 @@ class NeuronLayer(Layer):
 
     def advance(self, block: Tensor, steps: int, varying: bool) -> Tensor:
         if self.fused and isinstance(self.neuron, IntegrateAndFire):
-            return self._advance_fused(
-                self.neuron, channels_last(block).contiguous(memory_format=_order(block)), steps, varying
-            )
+            return self._advance_fused(self.neuron, ordered(block), steps, varying)
         spikes = empty_like_block(self.state, steps)
         by_step = spikes.view(steps, *self.state.shape)
         currents = block.view(steps, *self.state.shape) if varying else block.expand(steps, *self.state.shape)
@@ -79,16 +85,12 @@ class NeuronLayer(Layer):
         return spikes
 
 
-def _order(tensor: Tensor) -> torch.memory_format:
-    return torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
-
-
 class PoolLayer(Layer):
     """Max pooling in the exact counter form: ``y(t) = max N(t) - max N(t-1)``, N the cumulative input."""
 
     def __init__(self, operator: Operator, like: Tensor) -> None:
         self.operator = operator
-        self.seen = channels_last(torch.zeros_like(like))
+        self.seen = ordered(torch.zeros_like(like))
         self.count = operator.evaluate([self.seen])
 
     def advance(self, block: Tensor, steps: int, varying: bool) -> Tensor:
@@ -98,8 +100,8 @@ class PoolLayer(Layer):
         inputs = block.view(steps, *self.seen.shape)
         for step in range(steps):
             self.seen = torch.add(self.seen, inputs[step], out=by_step[step])
-        self.seen = self.seen.clone(memory_format=_order(self.seen))
+        self.seen = self.seen.clone(memory_format=memory_order(self.seen))
         pooled = self.operator.evaluate([totals])
         before = torch.cat([self.count, pooled[:-samples]])
-        self.count = pooled[-samples:].clone(memory_format=_order(pooled))
+        self.count = pooled[-samples:].clone(memory_format=memory_order(pooled))
         return pooled - before

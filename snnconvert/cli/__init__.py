@@ -1,0 +1,123 @@
+"""The command line: one file a verb; this one finds the verb, and turns every error into its line and exit status.
+
+Nothing heavy is imported here, so that ``--help`` answers at once.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import click
+
+from snnconvert import __version__
+from snnconvert.cli import messages
+from snnconvert.errors import SnnError, UsageError
+
+VERBS = {
+    "convert": "Convert a network, evaluate it over time, write a bundle (the default verb).",
+    "inspect": "Tell what becomes of every node of a network, without converting it.",
+    "evaluate": "Run the network of a bundle on samples.",
+    "verify": "Check that a bundle is whole and unchanged.",
+    "demo": "Convert the three small networks that come with snnconvert.",
+}
+SIGTERM_STATUS, SIGINT_STATUS, PIPE_STATUS = 143, 130, 141
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, treated as Ctrl-C is: everything is cleaned up on the way out."""
+
+
+class VerbGroup(click.Group):
+    """Loads a verb when it is called; the first word that is no verb is a model to convert."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command = importlib.import_module(f"snnconvert.cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_verb(args))
+
+
+def with_verb(arguments: list[str]) -> list[str]:
+    """Put the verb first: the first word if it is one, else ``convert``."""
+    words = [word for word in arguments if not word.startswith("-")]
+    if words and words[0] in VERBS:
+        position = arguments.index(words[0])
+        return [words[0], *arguments[:position], *arguments[position + 1 :]]
+    if not arguments or arguments[0] in ("-h", "--help", "--version"):
+        return arguments
+    return ["convert", *arguments]
+
+
+@click.group(
+    cls=VerbGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "SNNCONVERT",
+        "max_content_width": 100,
+    },
+    invoke_without_command=True,
+    epilog="Start: snnconvert demo.   Your own: snnconvert model.onnx --calib data/   Help: snnconvert convert -h",
+)
+@click.version_option(__version__, message="snnconvert %(version)s")
+@click.pass_context
+def snnconvert(context: click.Context) -> None:
+    """Turn a trained ReLU network (ONNX) into a spiking one, and report its accuracy against time steps."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status; no exception leaves it."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    speaker = messages.Speaker(as_json="--json" in given, debug="--debug" in given, color=messages.wants_color(given))
+    if hasattr(signal, "SIGTERM"):
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        status = snnconvert.main(given, prog_name="snnconvert", standalone_mode=False)
+        sys.stdout.flush()
+    except SnnError as error:
+        return speaker.error(error)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as problem:
+        return speaker.error(usage_error(problem))
+    except Terminated:
+        return speaker.interrupted(SIGTERM_STATUS)
+    except (KeyboardInterrupt, click.Abort):
+        return speaker.interrupted(SIGINT_STATUS)
+    except BrokenPipeError:
+        # whoever read the output is gone; nothing may be written any more, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_STATUS
+    except OSError as problem:
+        return speaker.failed_write(problem)
+    except Exception as problem:  # noqa: BLE001 - the one place where a bug becomes a message
+        return speaker.bug(problem)
+    return status if isinstance(status, int) else 0
+
+
+def usage_error(problem: click.ClickException) -> UsageError:
+    """Tell click's complaint in our own form."""
+    hint = None
+    if isinstance(problem, click.NoSuchOption) and problem.possibilities:
+        hint = f"did you mean {problem.possibilities[0]}?"
+    elif isinstance(problem, click.UsageError) and problem.ctx is not None:
+        hint = f"see '{problem.ctx.command_path} --help'"
+    return UsageError("E002", problem.format_message().rstrip("."), hint)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise Terminated

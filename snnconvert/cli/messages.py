@@ -1,0 +1,171 @@
+"""What is said to the user: errors, notes and progress on stderr, results on stdout."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from snnconvert.errors import SnnError
+from snnconvert.report.text import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+MESSAGE_LIMIT = 600  # characters of one line
+QUIET, NORMAL, VERBOSE = 0, 1, 2
+PLAIN_EVERY = 10.0  # seconds between progress lines where there is no terminal
+
+
+def wants_color(arguments: Sequence[str]) -> bool:
+    """Decide on colour: --color, else NO_COLOR and FORCE_COLOR, else whether stderr is a terminal."""
+    for index, word in enumerate(arguments):
+        choice = word.partition("=")[2] if word.startswith("--color=") else ""
+        if word == "--color" and index + 1 < len(arguments):
+            choice = arguments[index + 1]
+        if choice in ("always", "never"):
+            return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stderr.isatty()
+
+
+class Speaker:
+    """Ends the program with one line, and knows the exit status that belongs to it."""
+
+    def __init__(self, as_json: bool, debug: bool, color: bool) -> None:
+        self.as_json = as_json
+        self.debug = debug
+        self.color = color
+
+    def _line(self, label: str, text: str, colour: str) -> None:
+        label = click.style(label, fg=colour, bold=True) if self.color else label
+        say(f"{label}: {printable(text, MESSAGE_LIMIT)}", self.color)
+
+    def error(self, error: SnnError) -> int:
+        """Print an error and its hint; return its exit status."""
+        if self.debug and sys.exc_info()[0] is not None:
+            say(traceback.format_exc(), self.color)
+        if self.as_json:
+            told = {"code": error.code, "message": printable(error.message, MESSAGE_LIMIT), "hint": error.hint}
+            click.echo(json.dumps({"error": told}))
+        self._line(f"error[{error.code}]", error.message, "red")
+        if error.hint:
+            self._line("hint", error.hint, "cyan")
+        return error.exit_status
+
+    def interrupted(self, status: int) -> int:
+        """Say that nothing was written; return the status."""
+        say("interrupted: nothing was written", self.color)
+        return status
+
+    def failed_write(self, problem: OSError) -> int:
+        """Tell a failed write to stdout or the like."""
+        return self.error(_output_error(problem))
+
+    def bug(self, problem: Exception) -> int:
+        """Keep the traceback in a file and say where."""
+        report = "".join(traceback.format_exception(problem))
+        if self.debug:
+            say(report, self.color)
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="snnconvert-crash-", suffix=".log", delete=False, encoding="utf-8"
+        ) as log:
+            log.write(report)
+        bug = SnnError("E999", "a bug in snnconvert", f"please report it, with {log.name}")
+        return self.error(bug)
+
+
+def _output_error(problem: OSError) -> SnnError:
+    from snnconvert.errors import OutputError
+
+    return OutputError("E402", f"cannot write: {problem.strerror or problem}", "is the disk full?")
+
+
+def say(text: str, color: bool) -> None:
+    """Write to stderr; a stderr that nobody reads is no reason to stop."""
+    try:
+        click.echo(text, err=True, color=color)
+    except OSError:
+        return
+
+
+class TerminalProgress:
+    """Bars on a terminal, plain lines elsewhere, notes between them; silent with --quiet."""
+
+    def __init__(self, verbosity: int, color: bool) -> None:
+        self.verbosity = verbosity
+        self.color = color
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+        self._name, self._total, self._done = "", 0, 0
+        self._told = 0.0
+
+    def __enter__(self) -> "TerminalProgress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def stage(self, name: str, total: int) -> None:
+        """Begin a stage."""
+        self._stop()
+        self._name, self._total, self._done, self._told = name, total, 0, time.monotonic()
+        if self.verbosity == QUIET:
+            return
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            console = Console(stderr=True, no_color=not self.color)
+            columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bars = Progress(*columns, console=console, transient=True)
+            self._task = self._bars.add_task(name, total=total)
+            self._bars.start()
+        else:
+            say(f"{name}: {total} samples", self.color)
+
+    def advance(self, samples: int) -> None:
+        """Move on within the stage."""
+        self._done += samples
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, completed=self._done)
+        elif self.verbosity > QUIET and time.monotonic() - self._told > PLAIN_EVERY:
+            self._told = time.monotonic()
+            say(f"{self._name}: {self._done} of {self._total} samples", self.color)
+
+    def reached(self, name: str) -> Callable[[int, int], None]:
+        """Return a function of (done, all) that drives a stage of this name."""
+
+        def update(done: int, total: int) -> None:
+            if self._name != name:
+                self.stage(name, total)
+            self.advance(done - self._done)
+
+        return update
+
+    def note(self, text: str) -> None:
+        """Tell a choice that was made."""
+        if self.verbosity > QUIET:
+            say(f"note: {printable(text, MESSAGE_LIMIT)}", self.color)
+
+    def warn(self, text: str) -> None:
+        """Tell that something is likely wrong."""
+        label = click.style("warning", fg="yellow", bold=True) if self.color else "warning"
+        say(f"{label}: {printable(text, MESSAGE_LIMIT)}", self.color)
+
+
+def print_json(document: object) -> None:
+    """Print exactly one JSON document."""
+    click.echo(json.dumps(document, indent=1, sort_keys=True))

@@ -1,0 +1,25 @@
+"""Counts of operations: MACs of the ANN, and of the layers that see the analog input."""
+
+from snnconvert.graph import Graph
+from snnconvert.network import SpikingNetwork, Traffic
+from snnconvert.operators.convolution import Convolution
+from snnconvert.operators.linear import Linear
+
+
+def ann_macs(graph: Graph) -> int:
+    """Multiply-accumulates of one sample through the convolutions and linear layers, padding counted as they do."""
+    return sum(
+        node.operator.macs(graph.input_shapes(node))
+        for node in graph.nodes
+        if isinstance(node.operator, Convolution | Linear)
+    )
+
+
+def first_layer_macs(network: SpikingNetwork) -> int:
+    """Multiply-accumulates on the analog input, which are computed once a sample."""
+    graph = network.graph
+    return sum(
+        node.operator.macs(graph.input_shapes(node))
+        for node in graph.nodes
+        if network.traffic[node.name] is Traffic.CONSTANT
+    )

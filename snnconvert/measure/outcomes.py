@@ -1,0 +1,111 @@
+"""Gathers what a network answered, and turns it into the rows of metrics.json.
+
+This file is carried by the evaluator of every bundle unchanged, so it needs nothing but numpy.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+ADD_PJ = 0.9  # one addition in float32, 45 nm (Horowitz, ISSCC 2014)
+MAC_PJ = 4.6  # one multiplication and addition
+
+
+def wilson(correct: int, samples: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Return the 95 % score interval of a fraction (Wilson 1927)."""
+    if samples == 0:
+        return 0.0, 1.0
+    fraction, spread = correct / samples, z * z / samples
+    middle = (fraction + spread / 2) / (1 + spread)
+    half = z * np.sqrt(fraction * (1 - fraction) / samples + spread / (4 * samples)) / (1 + spread)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def top1(output: np.ndarray) -> np.ndarray:
+    """Return the class of each sample of outputs ``(N, classes)``; of dense outputs, the class at each position."""
+    return np.asarray(output.argmax(1), np.int32)
+
+
+class Outcomes:
+    """Answers at each of ``steps``, batch by batch; labels, and the ANN's answers, may be missing."""
+
+    def __init__(self, steps: Sequence[int]) -> None:
+        self.steps = tuple(steps)
+        self.samples = 0
+        self._labels: list[np.ndarray] = []
+        self._ann: list[np.ndarray] = []
+        self._snn: list[np.ndarray] = []
+        self._spikes = np.zeros(len(self.steps))
+        self._synops = np.zeros(len(self.steps))
+        self._squared_error = np.zeros(len(self.steps))
+        self._squared_norm = 0.0
+
+    def add(
+        self, snn: np.ndarray, spikes: np.ndarray, synops: np.ndarray, ann: np.ndarray, labels: np.ndarray | None
+    ) -> None:
+        """Take one batch: answers ``(steps, N, ...)``, totals of spikes and SynOps ``(steps,)``, the ANN's answers.
+
+        ``ann`` is ``(N, ...)``, negative where it is not known; ``labels`` is ``(N,)``.
+        """
+        self.samples += snn.shape[1]
+        self._snn.append(snn)
+        self._ann.append(ann)
+        if labels is not None:
+            self._labels.append(labels)
+        self._spikes += spikes
+        self._synops += synops
+
+    def add_outputs(self, squared_error: np.ndarray, squared_norm: float) -> None:
+        """Take the squared distance of outputs ``(steps,)`` to the ANN's, and the squared length of the ANN's."""
+        self._squared_error += squared_error
+        self._squared_norm += squared_norm
+
+    @property
+    def snn(self) -> np.ndarray:
+        """Answers ``(steps, N, ...)``."""
+        return np.concatenate(self._snn, axis=1)
+
+    @property
+    def ann(self) -> np.ndarray:
+        """The ANN's answers ``(N, ...)``, negative where not known."""
+        return np.concatenate(self._ann)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """Labels ``(N,)``, or None."""
+        return np.concatenate(self._labels) if self._labels else None
+
+    def document(self, first_layer_macs: int, ann_macs: int) -> dict[str, object]:
+        """Return samples, labelled, ann, steps and macs_per_sample of a metrics.json document."""
+        snn, ann, labels = self.snn, self.ann, self.labels
+        known = ann.reshape(len(ann), -1)[:, 0] >= 0
+        truth = labels if labels is not None and snn.ndim == 2 else None
+        rows = []
+        for index, step in enumerate(self.steps):
+            correct = None if truth is None else int((snn[index] == truth).sum())
+            agreement = float((snn[index][known] == ann[known]).mean()) if known.any() else None
+            error = float(np.sqrt(self._squared_error[index] / self._squared_norm)) if self._squared_norm else None
+            synops = float(self._synops[index]) / self.samples
+            rows.append(
+                {
+                    "t": step,
+                    "total_steps": step,
+                    "accuracy": None if correct is None else correct / self.samples,
+                    "accuracy_ci95": None if correct is None else list(wilson(correct, self.samples)),
+                    "agreement": agreement,
+                    "output_error": error,
+                    "spikes_per_sample": float(self._spikes[index]) / self.samples,
+                    "synops_per_sample": synops,
+                    "energy_ratio": (ADD_PJ * synops + MAC_PJ * first_layer_macs) / (MAC_PJ * ann_macs),
+                }
+            )
+        ann_accuracy = None if truth is None or not known.any() else float((ann[known] == truth[known]).mean())
+        return {
+            "schema": "snnconvert/metrics/1",
+            "samples": self.samples,
+            "labelled": truth is not None,
+            "ann": {"accuracy": ann_accuracy},
+            "schedule": {"T": max(self.steps), "onset_delay": 0},
+            "steps": rows,
+            "macs_per_sample": {"ann": ann_macs, "snn_first_layer": first_layer_macs},
+        }

@@ -1,0 +1,283 @@
+"""The main job as one story: load, fold, calibrate, normalise, convert, simulate, measure, write."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from snnconvert import __version__
+from snnconvert.calibrate import ActivationStatistics, collect
+from snnconvert.config import Job
+from snnconvert.convert import percentile_scales
+from snnconvert.data import Preprocessing, Selection, select, shared, value_range
+from snnconvert.errors import InternalError, LimitError, OutputError, UsageError
+from snnconvert.export import step_model
+from snnconvert.fold import PASSES
+from snnconvert.graph import Equivalence, Graph, apply_passes, relative_error
+from snnconvert.load import Loaded, load_model
+from snnconvert.measure import LayerErrors, Outcomes, ann_macs, first_layer_macs, top1
+from snnconvert.network import NormalForm, SpikingNetwork, normal_form, spiking_network
+from snnconvert.neurons import NEURONS
+from snnconvert.report.documents import as_json, calibration_document, predictions, run_record
+from snnconvert.report.evaluate_script import evaluate_script
+from snnconvert.report.evaluator import check_classes
+from snnconvert.report.fates import fates
+from snnconvert.report.page import render_page
+from snnconvert.report.publish import check_destination, publish
+from snnconvert.report.tables import curve_csv
+from snnconvert.simulate import Simulator
+
+PROBE = 8  # samples on which stages are compared
+FORM_LIMIT = 1e-4  # of the largest output, between the normal form and the folded network
+
+
+class Progress(Protocol):
+    """What a conversion says while it runs."""
+
+    def stage(self, name: str, total: int) -> None:
+        """A stage begins that will advance by ``total`` samples."""
+
+    def advance(self, samples: int) -> None:
+        """Some samples of the stage are done."""
+
+    def note(self, text: str) -> None:
+        """A choice was made that the user should know."""
+
+    def warn(self, text: str) -> None:
+        """Something is likely wrong."""
+
+
+class Silent(Progress):
+    """Says nothing."""
+
+
+@dataclass
+class Conversion:
+    """All that one job found out; each stage adds its part."""
+
+    job: Job
+    loaded: Loaded
+    calib: Selection
+    evaluation: Selection
+    folded: Graph
+    statistics: ActivationStatistics
+    normal: NormalForm
+    network: SpikingNetwork
+    equivalence: list[Equivalence]
+    notes: list[str]
+    warnings: list[str]
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def run(job: Job, destination: Path, force: bool, command: str, progress: Progress) -> Conversion:
+    """Convert a network, evaluate it, and write the bundle, whole or not at all.
+
+    Raises:
+        SnnError: anything a user can meet; then nothing was written.
+    """
+    started = time.time()
+    check_destination(destination, force)
+    device = choose_device(job.device)
+    try:
+        conversion = convert(job, device, progress)
+        converted = time.time()
+        outcomes = evaluate(conversion, device, progress)
+    except (MemoryError, torch.OutOfMemoryError) as problem:
+        raise LimitError("E501", f"out of memory ({problem})", "a smaller --batch-size needs less") from None
+    durations = {"convert": converted - started, "evaluate": time.time() - converted}
+    files = bundle_files(conversion, outcomes, command)
+    publish(destination, files, run_record(command, started, durations, conversion.warnings), force)
+    return conversion
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device; ``auto`` is the first GPU where there is one.
+
+    Raises:
+        UsageError: no such device name (E003).
+        OutputError: it is not here (E404).
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError("E003", f"--device: unknown device '{name}'", "auto, cpu or cuda:0") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise OutputError("E404", f"--device: {name} is not here", "use --device cpu")
+    return device
+
+
+def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
+    """Load, fold, calibrate and normalise; nothing is simulated or written yet."""
+    notes: list[str] = []
+    warnings: list[str] = []
+    options = job.convert
+    loaded = load_model(Path(job.model))
+    calib, evaluation = choose_samples(job, loaded.graph, notes, warnings)
+    probe = calib.first(PROBE)
+    low, high = value_range(probe)
+    notes.append(f"the network's input lies between {low:.4g} and {high:.4g} (first samples, after preprocessing)")
+    notes += loaded.graph.notes
+    equivalence = [loaded.compare(probe)]
+    sample = torch.from_numpy(probe)
+    folded, checks = apply_passes(loaded.graph, PASSES, sample)
+    progress.stage("calibrate", len(calib))
+    statistics = collect(folded, calib.batches(job.calib.batch_size, progress.advance), options.per_channel, device)
+    scales, dead = percentile_scales(statistics, options.percentile, options.percentile_of == "nonzero")
+    warnings += [f"node '{name}' is zero on every calibration sample: its scale is 1" for name in dead]
+    normal = normal_form(folded, scales)
+    with torch.no_grad():
+        error = relative_error(normal.graph.run(sample), folded.run(sample))
+    form = Equivalence("normal form as an ANN", "folded network", error, FORM_LIMIT).require()
+    network = spiking_network(normal, NEURONS[options.neuron](options.reset, options.initial_potential))
+    if network.graded:
+        listed = ", ".join(f"'{name}'" for name in network.graded[:8])
+        notes.append(f"{len(network.graded)} values travel as graded currents between weights: {listed}")
+    for text in notes:
+        progress.note(text)
+    for text in warnings:
+        progress.warn(text)
+    return Conversion(
+        job,
+        loaded,
+        calib,
+        evaluation,
+        folded,
+        statistics,
+        normal,
+        network,
+        [*equivalence, *checks, form],
+        notes,
+        warnings,
+    )
+
+
+def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]) -> tuple[Selection, Selection]:
+    """Open the data, choose who calibrates and who evaluates, and say what was chosen."""
+    preprocessing = Preprocessing.parse(job.preprocess)
+    sets = ((job.calib.path, job.calib.samples), (job.eval.path, job.eval.samples))
+    calib, evaluation = select(*sets, job.seed, preprocessing, graph.input_shape)
+    output = graph.shapes[graph.output]
+    check_classes(evaluation.dataset, output[0] if len(output) == 1 else None)
+    notes.append(f"samples are read as {calib.layout}; preprocessing: {preprocessing.describe()}")
+    if job.eval.path is None:
+        notes.append(f"no --eval: of one set, {len(calib)} samples calibrate and {len(evaluation)} others evaluate")
+    elif doubles := shared(calib, evaluation):
+        warnings.append(f"W205: {doubles} of {len(evaluation)} evaluation samples are in the calibration set too")
+    if evaluation.dataset.labels is None:
+        notes.append("no labels: agreement with the ANN stands in for accuracy")
+    return calib, evaluation
+
+
+def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -> Outcomes:
+    """Simulate the evaluation set, compare with ONNX Runtime on the user's network, and fill in the metrics."""
+    network, chosen, steps = conversion.network, conversion.evaluation, conversion.job.convert.steps
+    simulator = Simulator(network, device)
+    ann = conversion.folded.mapped(lambda tensor: tensor.to(device))
+    axes = {name: layer.axis for name, layer in conversion.statistics.layers.items()}
+    layers, outcomes, labels = LayerErrors(network, axes, steps[-1]), Outcomes(steps), chosen.labels
+    progress.stage("evaluate", len(chosen))
+    for batch in chosen.batches(conversion.job.eval.batch_size, progress.advance):
+        x = torch.from_numpy(batch).to(device)
+        expected = conversion.loaded.reference.run(batch)
+        answers, spikes, synops, errors = [], [], [], []
+        for readout in simulator.run(x, steps):
+            mean = readout.output.cpu().numpy() / np.float32(readout.t)
+            if not bool(np.isfinite(mean).all()):
+                raise InternalError("E911", f"the simulation produced NaN or infinity at step {readout.t}")
+            answers.append(top1(mean))
+            errors.append(float(np.square(mean.astype(np.float64) - expected).sum()))
+            by_neuron = {name: count.sum(0, dtype=torch.float64).cpu() for name, count in readout.counts.items()}
+            spikes.append(sum(float(count.sum()) for count in by_neuron.values()))
+            synops.append(sum(float((count * network.fan_out[name]).sum()) for name, count in by_neuron.items()))
+            if readout.t == steps[-1]:
+                layers.add(ann, x, readout.counts)
+        truth = None if labels is None else labels[outcomes.samples : outcomes.samples + len(batch)]
+        outcomes.add(np.stack(answers), np.array(spikes), np.array(synops), top1(expected), truth)
+        outcomes.add_outputs(np.array(errors), float(np.square(expected.astype(np.float64)).sum()))
+    conversion.metrics = {
+        **outcomes.document(first_layer_macs(network), ann_macs(conversion.folded)),
+        "layers": layers.rows(),
+        "equivalence": [
+            {"stage": each.stage, "compared": each.compared, "max_error": each.max_error, "limit": each.limit}
+            for each in conversion.equivalence
+        ],
+    }
+    return outcomes
+
+
+def bundle_files(conversion: Conversion, outcomes: Outcomes, command: str) -> dict[str, bytes]:
+    """Return every file of the bundle but manifest.json and run.json."""
+    job, metrics, options = conversion.job, conversion.metrics, conversion.job.convert
+    calibration = calibration_document(
+        conversion.statistics, conversion.normal.scales, options.percentile, options.percentile_of == "nonzero"
+    )
+    return {
+        "snn.onnx": step_model(conversion.network, metadata(conversion)),
+        "evaluate.py": evaluate_script(),
+        "metrics.json": as_json(metrics),
+        "curve.csv": curve_csv(metrics),
+        "predictions.npz": predictions(outcomes, conversion.evaluation.ids()),
+        "calibration.json": as_json(calibration),
+        "config.yaml": job.to_yaml(),
+        "report.html": render_page(page_context(conversion, command)),
+    }
+
+
+def metadata(conversion: Conversion) -> dict[str, Any]:
+    """Return what an evaluator must know, for the metadata of snn.onnx."""
+    job, graph, scales = conversion.job, conversion.network.graph, conversion.normal.scales
+    output = graph.shapes[graph.output]
+    return {
+        "schema": "snnconvert/step/1",
+        "version": __version__,
+        "model": {"name": conversion.loaded.path.name, "sha256": conversion.loaded.sha256},
+        "input": list(graph.input_shape),
+        "classes": output[0] if len(output) == 1 else None,
+        "encoding": "constant",
+        "schedule": {"T": job.convert.steps[-1], "onset_delay": 0},
+        "steps": list(job.convert.steps),
+        "preprocess": job.preprocess,
+        "batch_size": job.eval.batch_size,
+        "evaluation": job.eval.path or job.calib.path,
+        "macs": {"ann": ann_macs(conversion.folded), "snn_first_layer": first_layer_macs(conversion.network)},
+        "scales": {
+            name: {"shape": list(scales[name].shape), "values": scales[name].flatten().tolist()}
+            for name in conversion.network.neurons
+        },
+    }
+
+
+def page_context(conversion: Conversion, command: str) -> dict[str, Any]:
+    """Return what report.html shows."""
+    data = [
+        {
+            "role": role,
+            "path": each.dataset.path,
+            "samples": len(each),
+            "kind": each.dataset.kind,
+            "layout": each.layout,
+            "preprocess": each.preprocessing.describe(),
+        }
+        for role, each in (("calibration", conversion.calib), ("evaluation", conversion.evaluation))
+    ]
+    return {
+        "title": conversion.folded.name,
+        "version": __version__,
+        "model": {
+            "name": conversion.loaded.path.name,
+            "sha256": conversion.loaded.sha256,
+            "nodes": len(conversion.loaded.graph.origins),
+        },
+        "metrics": conversion.metrics,
+        "notes": [*conversion.warnings, *conversion.notes],
+        "equivalence": conversion.metrics["equivalence"],
+        "options": conversion.job.dotted(),
+        "data": data,
+        "nodes": fates(conversion.loaded.graph, conversion.network),
+        "command": command,
+    }

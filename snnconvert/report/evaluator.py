@@ -1,0 +1,190 @@
+"""Runs the snn.onnx of a bundle over time and reports rate-coded accuracy against time steps.
+
+This file is carried by the evaluator of every bundle unchanged: numpy and ONNX Runtime are all that it needs.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnconvert.data.preprocessing import Preprocessing
+from snnconvert.data.samples import Dataset, batches, open_dataset, sample_ids
+from snnconvert.errors import DataError, OutputError, SnnError, UsageError
+from snnconvert.measure.fan_out import unpacked
+from snnconvert.measure.outcomes import Outcomes, top1
+
+
+class Evaluator:
+    """The exported network of a bundle folder, ready to run."""
+
+    def __init__(self, folder: Path) -> None:
+        import onnxruntime  # late: the slowest import, and useless where the arguments are wrong
+
+        self.folder = folder
+        path = folder / "snn.onnx"
+        if not path.is_file():
+            raise UsageError("E001", f"{folder}: no bundle (it has no snn.onnx)", "give the folder that convert wrote")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            self.session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+            self.about: dict[str, Any] = json.loads(self.session.get_modelmeta().custom_metadata_map["snnconvert"])
+        except Exception as problem:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
+            raise OutputError("E403", f"{path}: damaged ({str(problem).splitlines()[0][:160]})") from None
+        self.shape: tuple[int, ...] = tuple(self.about["input"])
+        self.preprocessing = Preprocessing.parse(self.about["preprocess"])
+        self._outputs = [output.name for output in self.session.get_outputs()]
+
+    def steps(self, x: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """Present a batch ``(N, ...)`` at every step and yield all outputs of each step, without end."""
+        states = {
+            name: np.full((len(x), *state["shape"]), state["initial"], np.float32)
+            for name, state in self.about["states"].items()
+        }
+        step = 0
+        while True:
+            feed = {"input": x, "step": np.asarray(step, np.int64), **states}
+            known = {entry.name for entry in self.session.get_inputs()}
+            values = self.session.run(self._outputs, {name: value for name, value in feed.items() if name in known})
+            found = dict(zip(self._outputs, values, strict=True))
+            states = {name: found[state["next"]] for name, state in self.about["states"].items()}
+            yield found
+            step += 1
+
+    def answers(self, x: np.ndarray, steps: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return, at each of the steps, classes ``(steps, N)`` and the totals of spikes and SynOps so far."""
+        fan_out = {name: unpacked(each["fan_out"]) for name, each in self.about["emitters"].items()}
+        answers, spikes, synops = [], [], []
+        fired = used = 0.0
+        for step, found in enumerate(self.steps(x), start=1):
+            for name, connections in fan_out.items():
+                by_neuron = found[name].sum(0, dtype=np.float64)
+                fired += float(by_neuron.sum())
+                used += float((by_neuron * connections).sum())
+            if step in steps:
+                answers.append(top1(found["output"]))
+                spikes.append(fired)
+                synops.append(used)
+            if step >= max(steps):
+                break
+        return np.stack(answers), np.array(spikes), np.array(synops)
+
+    def known_answers(self) -> dict[str, int]:
+        """Return the ANN's class by sample id, as the conversion stored it."""
+        path = self.folder / "predictions.npz"
+        if not path.is_file():
+            return {}
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return {str(name): int(answer) for name, answer in zip(stored["id"], stored["ann"], strict=True)}
+        except (OSError, ValueError, KeyError) as problem:
+            raise OutputError("E403", f"{path}: damaged ({problem})") from None
+
+    def dataset(self, path: str | None) -> tuple[Dataset, np.ndarray]:
+        """Open the samples of ``path``, or those that the conversion was evaluated on."""
+        chosen = path if path is not None else self.about["evaluation"]
+        try:
+            found = open_dataset(chosen)
+        except UsageError as problem:
+            hint = problem.hint if path is not None else "say where the samples are: --data PATH"
+            raise UsageError(problem.code, problem.message, hint) from None
+        everything = np.arange(len(found))
+        if path is not None:
+            return found, everything
+        stored, ids = self.known_answers(), sample_ids(found, everything)
+        kept = np.array([index for index, name in enumerate(ids) if name in stored], np.int64)
+        if len(kept) == 0:
+            raise DataError("E201", f"{chosen}: none of the samples of the conversion is in it", "use --data PATH")
+        return found, kept
+
+    def evaluate(
+        self, path: str | None, steps: Sequence[int] | None, advance: Callable[[int, int], None] | None = None
+    ) -> tuple[dict[str, Any], Outcomes]:
+        """Run every sample and return a metrics.json document; ``advance(done, all)`` is called after every batch."""
+        steps = sorted(set(steps or self.about["steps"]))
+        dataset, indices = self.dataset(path)
+        check_classes(dataset, self.about["classes"])
+        ids, stored = sample_ids(dataset, indices), self.known_answers()
+        outcomes, done = Outcomes(steps), 0
+        for chosen, x in batches(dataset, indices, self.preprocessing, self.shape, self.about["batch_size"]):
+            answers, spikes, synops = self.answers(x, steps)
+            ann = np.array([stored.get(name, -1) for name in ids[done : done + len(x)]], np.int32)
+            ann = np.broadcast_to(ann.reshape(-1, *[1] * (answers.ndim - 2)), answers.shape[1:])
+            outcomes.add(answers, spikes, synops, ann, None if dataset.labels is None else dataset.labels[chosen])
+            done += len(x)
+            if advance is not None:
+                advance(done, len(indices))
+        document = outcomes.document(self.about["macs"]["snn_first_layer"], self.about["macs"]["ann"])
+        document["schedule"] = self.about["schedule"]
+        return {**document, "layers": []}, outcomes
+
+
+def check_classes(dataset: Dataset, classes: int | None) -> None:
+    """Refuse labels that the network has no output for (DataError E204)."""
+    if dataset.labels is None or classes is None or len(dataset.labels) == 0:
+        return
+    worst = int(dataset.labels.argmax())
+    if dataset.labels[worst] >= classes:
+        raise DataError(
+            "E204",
+            f"{dataset.origin(worst)}: label {int(dataset.labels[worst])}, but the network has {classes} classes",
+            "labels count from 0",
+        )
+
+
+def parse_steps(text: str) -> tuple[int, ...]:
+    """Read ``1,2,4,8`` as ascending, distinct numbers of time steps."""
+    try:
+        steps = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        steps = [0]
+    if steps[0] < 1 or steps[-1] > 1_000_000:
+        raise UsageError("E003", f"--steps: expected numbers of time steps such as 1,2,4,8, got '{text[:80]}'")
+    return tuple(steps)
+
+
+def plain_table(document: Mapping[str, Any]) -> str:
+    """Return the rows as a plain text table."""
+
+    def percent(value: float | None) -> str:
+        return "-" if value is None else f"{100 * value:.2f} %"
+
+    lines = [f"{'steps':>6} | {'accuracy':>9} | {'agreement':>9} | {'spikes/sample':>14} | {'SynOps':>14}"]
+    lines += [
+        f"{row['t']:>6} | {percent(row['accuracy']):>9} | {percent(row['agreement']):>9} | "
+        f"{row['spikes_per_sample']:>14,.1f} | {row['synops_per_sample']:>14,.0f}"
+        for row in document["steps"]
+    ]
+    ann = document["ann"]["accuracy"]
+    lines.append(f"{document['samples']:,} samples" + ("" if ann is None else f"; the ANN: {percent(ann)}"))
+    return "\n".join(lines)
+
+
+def evaluate_here(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate the bundle that this file lies in; return the exit status."""
+    parser = argparse.ArgumentParser(description="Rate-coded accuracy of this spiking network against time steps.")
+    parser.add_argument("--data", metavar="PATH", help="samples; default: those that the conversion was evaluated on")
+    parser.add_argument("--steps", metavar="LIST", help="time steps to report, such as 1,2,4,8")
+    parser.add_argument("--json", action="store_true", help="print one metrics.json document")
+    options = parser.parse_args(arguments)
+    try:
+        steps = None if options.steps is None else parse_steps(options.steps)
+        evaluator = Evaluator(Path(__file__).resolve().parent)
+        if steps is not None and steps[-1] > evaluator.about["schedule"]["T"]:
+            sys.stderr.write(f"warning: calibrated for T = {evaluator.about['schedule']['T']}; {steps[-1]} is beyond\n")
+        document, _ = evaluator.evaluate(options.data, steps)
+    except SnnError as error:
+        if options.json:
+            told = {"code": error.code, "message": error.message, "hint": error.hint}
+            sys.stdout.write(json.dumps({"error": told}) + "\n")
+        sys.stderr.write(f"{error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+    sys.stdout.write((json.dumps(document, indent=1) if options.json else plain_table(document)) + "\n")
+    return 0
