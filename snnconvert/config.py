@@ -1,16 +1,20 @@
 """Typed options: one class a stage, composed into one job, as the command line, YAML and the bundle hold it."""
 
+import os
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from snnconvert.data import Preprocessing
 from snnconvert.errors import UsageError
 from snnconvert.registry import did_you_mean
 
+MAX_BYTES = 2**20  # of a configuration file
+_MESSAGES = {"extra_forbidden": "unknown option", "model_type": "expected options below it"}
 Samples = Annotated[int, Field(ge=1)]
 
 
@@ -33,31 +37,26 @@ class EvaluationOptions(Options):
 
     path: str | None = None
     samples: Samples | None = None
-    batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 16
 
 
 class ConvertOptions(Options):
     """How activations become neurons."""
 
-    percentile: Annotated[float, Field(gt=0, le=100, strict=False)] = 99.9
+    percentile: Annotated[float, Field(gt=0, le=100)] = 99.9
     percentile_of: Literal["nonzero", "all"] = "nonzero"
     per_channel: bool = True
     neuron: Literal["if"] = "if"
     reset: Literal["subtract", "zero"] = "subtract"
-    initial_potential: Annotated[float, Field(ge=0, lt=1, strict=False)] = 0.5
+    initial_potential: Annotated[float, Field(ge=0, lt=1)] = 0.5
     steps: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = (1, 2, 4, 8, 16, 32)
 
     @field_validator("steps", mode="before")
     @classmethod
     def _sorted(cls, value: Any) -> Any:
-        return tuple(sorted(set(value))) if isinstance(value, list | tuple) and value else value
-
-    @field_validator("steps")
-    @classmethod
-    def _some(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if not value:
-            raise ValueError("at least one number of time steps")
-        return value
+        if not isinstance(value, list | tuple) or not value or not all(type(each) is int for each in value):
+            raise ValueError("expected a list of numbers of time steps, such as [1, 2, 4, 8]")
+        return tuple(sorted(set(value)))
 
 
 class Job(Options):
@@ -74,13 +73,16 @@ class Job(Options):
     @field_validator("preprocess", mode="before")
     @classmethod
     def _parsed(cls, value: Any) -> Any:
+        if not isinstance(value, str | dict | None):
+            raise ValueError("expected text such as scale=1/255, or a mapping")
         return Preprocessing.parse(value).to_dict()
 
-    @model_validator(mode="after")
-    def _device(self) -> Self:
-        if self.device != "auto" and self.device != "cpu" and not self.device.startswith("cuda"):
-            raise ValueError(f"device: expected auto, cpu or cuda:N, got {self.device}")
-        return self
+    @field_validator("device")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", value):
+            raise ValueError("expected auto, cpu or cuda:N")
+        return value
 
     def dotted(self) -> dict[str, object]:
         """Return every option by its dotted path."""
@@ -99,8 +101,8 @@ class Job(Options):
         return text.encode("utf-8")
 
 
-def build_job(document: dict[str, Any], where: str) -> Job:
-    """Validate a document; ``where`` names it in the error.
+def build_job(document: dict[str, Any], where: str, places: Mapping[str, str] | None = None) -> Job:
+    """Validate a document; ``where`` names it in the error, unless ``places`` has the file and line of the path.
 
     Raises:
         UsageError: an unknown key, a wrong type or value (E301), told with its dotted path.
@@ -109,19 +111,37 @@ def build_job(document: dict[str, Any], where: str) -> Job:
         return Job.model_validate(document)
     except ValidationError as problem:
         first = problem.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        hint = None
+        keys = [part for part in first["loc"] if isinstance(part, str)]
+        path, hint = ".".join(keys), None
         if first["type"] == "extra_forbidden":
             parent: Any = Job
-            for part in first["loc"][:-1]:
-                parent = parent.model_fields[str(part)].annotation
-            hint = did_you_mean(str(first["loc"][-1]), list(parent.model_fields))
-        message = first["msg"] if first["type"] != "extra_forbidden" else "unknown option"
+            for part in keys[:-1]:
+                parent = parent.model_fields[part].annotation
+            hint = did_you_mean(keys[-1], list(parent.model_fields))
+        message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
         got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {str(first['input'])[:80]!r}"
-        raise UsageError("E301", f"{where}: {path}: {message}{got}", hint) from None
+        raise UsageError("E301", f"{(places or {}).get(path, where)}: {path}: {message}{got}", hint) from None
 
 
-def set_option(document: dict[str, Any], assignment: str) -> None:
+def set_path(document: dict[str, Any], places: dict[str, str], path: str, value: object) -> None:
+    """Put a value at a dotted path of a document; whatever stood there, in a file say, is forgotten.
+
+    Raises:
+        UsageError: a part of the path holds no options (E003).
+    """
+    *parents, last = path.split(".")
+    place: Any = document
+    for part in parents:
+        if place.get(part) is None:
+            place[part] = {}
+        place = place[part]
+        if not isinstance(place, dict):
+            raise UsageError("E003", f"{path}: '{part}' holds no options but {str(place)[:80]!r}")
+    place[last] = value
+    places.pop(path, None)
+
+
+def set_option(document: dict[str, Any], places: dict[str, str], assignment: str) -> None:
     """Apply ``a.b=value`` to a document; the value is read as YAML.
 
     Raises:
@@ -132,56 +152,79 @@ def set_option(document: dict[str, Any], assignment: str) -> None:
         raise UsageError(
             "E003", f"--set: expected path=value, got '{assignment[:80]}'", "e.g. --set convert.percentile=99"
         )
-    *parents, last = path.split(".")
-    place = document
-    for part in parents:
-        place = place.setdefault(part, {})
-        if not isinstance(place, dict):
-            raise UsageError("E003", f"--set: {path}: '{part}' holds no options")
-    place[last] = parse_yaml(text, "--set")
+    set_path(document, places, path, parse_yaml(text, f"--set {path}")[0])
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping from a file of at most 1 MiB.
+def absolute_paths(document: dict[str, Any], base: Path) -> None:
+    """Make the paths of a job absolute: those of a file are relative to it, those of options to the working folder."""
+    for place, key in ((document, "model"), (document.get("calib"), "path"), (document.get("eval"), "path")):
+        if isinstance(place, dict) and isinstance(place.get(key), str) and place[key]:
+            place[key] = os.path.abspath(base / place[key])  # noqa: PTH100 - resolve() would follow links
+
+
+def read_document(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read a YAML mapping from a file of at most 1 MiB; also where in it (file:line:column) each dotted path stands.
 
     Raises:
         UsageError: no such file (E001), or not a YAML mapping (E301).
     """
     try:
-        if path.stat().st_size > 2**20:
-            raise UsageError("E301", f"{path}: more than 1 MiB")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError("E001", f"{path}: cannot be read ({problem})") from None
-    document = parse_yaml(text, str(path))
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError("E301", f"{path}: is not UTF-8 text") from None
+    except (OSError, ValueError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else problem
+        raise UsageError("E001", f"{path}: cannot be read ({reason})") from None
+    if len(content) > MAX_BYTES:
+        raise UsageError("E301", f"{path}: more than 1 MiB")
+    document, places = parse_yaml(text, str(path))
     if not isinstance(document, dict):
-        raise UsageError("E301", f"{path}: expected a mapping of options, got {type(document).__name__}")
-    return document
+        got = "nothing" if document is None else type(document).__name__
+        raise UsageError("E301", f"{path}: expected a mapping of options, got {got}")
+    return document, places
 
 
-def parse_yaml(text: str, where: str) -> Any:
-    """Parse YAML without aliases, tags or duplicate keys.
+def parse_yaml(text: str, where: str) -> tuple[Any, dict[str, str]]:
+    """Parse YAML without aliases, tags or duplicate keys; also where each dotted path of keys stands.
 
     Raises:
         UsageError: it cannot be parsed; with line and column (E301).
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, stricter than the usual one
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None, {}
+        return loader.construct_document(node), dict(_places(node, where))
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
         raise UsageError("E301", f"{place}: {problem.problem}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as problem:
+    except RecursionError:
+        raise UsageError("E301", f"{where}: nested too deep") from None
+    except (yaml.YAMLError, ValueError) as problem:
         raise UsageError("E301", f"{where}: {str(problem).splitlines()[0][:160]}") from None
+
+
+def _places(node: yaml.Node, where: str, parents: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        path = (*parents, key.value)
+        yield ".".join(path), f"{where}:{key.start_mark.line + 1}:{key.start_mark.column + 1}"
+        yield from _places(value, where, path)
 
 
 class _Loader(yaml.SafeLoader):
     """Reads scalars as YAML 1.2 does, and refuses what PyYAML takes in silence."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases are not supported", event.start_mark)
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark = event.start_mark
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases are not supported", mark)
+        if event.tag is not None:
+            raise yaml.composer.ComposerError(None, None, f"the tag '{event.tag}' is not supported", mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:

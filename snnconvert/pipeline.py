@@ -13,11 +13,11 @@ from snnconvert.calibrate import ActivationStatistics, collect
 from snnconvert.config import Job
 from snnconvert.convert import percentile_scales
 from snnconvert.data import Preprocessing, Selection, select, shared, value_range
-from snnconvert.errors import InternalError, LimitError, OutputError, UsageError
+from snnconvert.errors import InternalError, LimitError, ModelError, OutputError, UsageError
 from snnconvert.export import step_model
 from snnconvert.fold import PASSES
-from snnconvert.graph import Equivalence, Graph, apply_passes, relative_error
-from snnconvert.load import Loaded, load_model
+from snnconvert.graph import Equivalence, Graph, apply_passes, ones, relative_error
+from snnconvert.load import Loaded, load_model, survey_model
 from snnconvert.measure import LayerErrors, Outcomes, ann_macs, first_layer_macs, top1
 from snnconvert.network import NormalForm, SpikingNetwork, normal_form, spiking_network
 from snnconvert.neurons import NEURONS
@@ -31,6 +31,7 @@ from snnconvert.report.tables import curve_csv
 from snnconvert.simulate import Simulator
 
 PROBE = 8  # samples on which stages are compared
+REPEAT = "snnconvert --config config.yaml --out again"  # from inside the bundle, where its paths are absolute
 FORM_LIMIT = 1e-4  # of the largest output, between the normal form and the folded network
 
 
@@ -45,6 +46,9 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """A choice was made that the user should know."""
+
+    def detail(self, text: str) -> None:
+        """Something was measured that only the curious want to see."""
 
     def warn(self, text: str) -> None:
         """Something is likely wrong."""
@@ -80,17 +84,32 @@ def run(job: Job, destination: Path, force: bool, command: str, progress: Progre
     """
     started = time.time()
     check_destination(destination, force)
+    check_apart(destination, job)
     device = choose_device(job.device)
     try:
         conversion = convert(job, device, progress)
         converted = time.time()
         outcomes = evaluate(conversion, device, progress)
-    except (MemoryError, torch.OutOfMemoryError) as problem:
+        durations = {"convert": converted - started, "evaluate": time.time() - converted}
+        files = bundle_files(conversion, outcomes)
+    except (MemoryError, RuntimeError) as problem:
+        if not out_of_memory(problem):
+            raise
         raise LimitError("E501", f"out of memory ({problem})", "a smaller --batch-size needs less") from None
-    durations = {"convert": converted - started, "evaluate": time.time() - converted}
-    files = bundle_files(conversion, outcomes, command)
     publish(destination, files, run_record(command, started, durations, conversion.warnings), force)
     return conversion
+
+
+def check_apart(destination: Path, job: Job) -> None:
+    """Refuse to write among the samples, where the next run would take the bundle for one (OutputError E401)."""
+    for path in filter(None, (job.calib.path, job.eval.path)):
+        if Path(path).is_dir() and destination.resolve().is_relative_to(Path(path).resolve()):
+            raise OutputError("E401", f"{destination}: lies among the samples of {path}", "--out DIR writes elsewhere")
+
+
+def out_of_memory(problem: Exception) -> bool:
+    """Tell whether memory ran out; torch says so on a CPU with a plain RuntimeError."""
+    return isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
 
 
 def choose_device(name: str) -> torch.device:
@@ -139,6 +158,11 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
         notes.append(f"{len(network.graded)} values travel as graded currents between weights: {listed}")
     for text in notes:
         progress.note(text)
+    for each in (*equivalence, *checks, form):
+        progress.detail(
+            f"verified: {each.stage} = {each.compared}, "
+            f"largest difference {each.max_error:.0e} (limit {each.limit:.0e})"
+        )
     for text in warnings:
         progress.warn(text)
     return Conversion(
@@ -153,6 +177,45 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
         [*equivalence, *checks, form],
         notes,
         warnings,
+    )
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What becomes of every node of a model file, found without any data."""
+
+    name: str
+    nodes: list[dict[str, Any]]
+    refused: dict[str, ModelError]
+    equivalence: list[Equivalence]
+    notes: list[str]
+    input_shape: tuple[int, ...] | None = None
+    output_shape: tuple[int, ...] | None = None
+
+
+def inspect(path: Path) -> Inspection:
+    """Read a model, fold it, and tell what each node becomes; refusals are collected, not raised.
+
+    Raises:
+        UsageError, ModelError: the file itself is missing or broken.
+    """
+    origins, refused = survey_model(path)
+    if refused:
+        return Inspection(path.name, fates(origins, None), refused, [], [])
+    loaded = load_model(path)
+    shape = loaded.graph.input_shape
+    probe = np.random.default_rng(0).standard_normal((PROBE, *shape), np.float32)
+    folded, checks = apply_passes(loaded.graph, PASSES, torch.from_numpy(probe))
+    scales = {node.name: ones(len(folded.shapes[node.name])) for node in folded.activations}
+    network = spiking_network(normal_form(folded, scales), NEURONS["if"]())
+    return Inspection(
+        path.name,
+        fates(loaded.graph.origins, network),
+        {},
+        [loaded.compare(probe), *checks],
+        list(loaded.graph.notes),
+        shape,
+        loaded.graph.shapes[loaded.graph.output],
     )
 
 
@@ -210,7 +273,7 @@ def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -
     return outcomes
 
 
-def bundle_files(conversion: Conversion, outcomes: Outcomes, command: str) -> dict[str, bytes]:
+def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]:
     """Return every file of the bundle but manifest.json and run.json."""
     job, metrics, options = conversion.job, conversion.metrics, conversion.job.convert
     calibration = calibration_document(
@@ -224,7 +287,7 @@ def bundle_files(conversion: Conversion, outcomes: Outcomes, command: str) -> di
         "predictions.npz": predictions(outcomes, conversion.evaluation.ids()),
         "calibration.json": as_json(calibration),
         "config.yaml": job.to_yaml(),
-        "report.html": render_page(page_context(conversion, command)),
+        "report.html": render_page(page_context(conversion)),
     }
 
 
@@ -252,7 +315,7 @@ def metadata(conversion: Conversion) -> dict[str, Any]:
     }
 
 
-def page_context(conversion: Conversion, command: str) -> dict[str, Any]:
+def page_context(conversion: Conversion) -> dict[str, Any]:
     """Return what report.html shows."""
     data = [
         {
@@ -278,6 +341,6 @@ def page_context(conversion: Conversion, command: str) -> dict[str, Any]:
         "equivalence": conversion.metrics["equivalence"],
         "options": conversion.job.dotted(),
         "data": data,
-        "nodes": fates(conversion.loaded.graph, conversion.network),
-        "command": command,
+        "nodes": fates(conversion.loaded.graph.origins, conversion.network),
+        "command": REPEAT,
     }

@@ -3,18 +3,20 @@
 Nothing heavy is imported here, so that ``--help`` answers at once.
 """
 
+import difflib
 import importlib
-import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 import click
 
 from snnconvert import __version__
 from snnconvert.cli import messages
-from snnconvert.errors import SnnError, UsageError
+from snnconvert.errors import LimitError, SnnError, UsageError
 
 VERBS = {
     "convert": "Convert a network, evaluate it over time, write a bundle (the default verb).",
@@ -23,6 +25,7 @@ VERBS = {
     "verify": "Check that a bundle is whole and unchanged.",
     "demo": "Convert the three small networks that come with snnconvert.",
 }
+GLOBAL_SWITCHES = ("--quiet", "--verbose", "--json", "--debug")
 SIGTERM_STATUS, SIGINT_STATUS, PIPE_STATUS = 143, 130, 141
 
 
@@ -51,14 +54,32 @@ class VerbGroup(click.Group):
 
 
 def with_verb(arguments: list[str]) -> list[str]:
-    """Put the verb first: the first word if it is one, else ``convert``."""
-    words = [word for word in arguments if not word.startswith("-")]
-    if words and words[0] in VERBS:
-        position = arguments.index(words[0])
-        return [words[0], *arguments[:position], *arguments[position + 1 :]]
-    if not arguments or arguments[0] in ("-h", "--help", "--version"):
-        return arguments
+    """Put the verb first: the first word behind the global options if it is one, else ``convert``.
+
+    Raises:
+        UsageError: that word is no file, but nearly a verb (E002).
+    """
+    position = 0
+    while position < len(arguments) and (spanned := _global_option(arguments[position])):
+        position += spanned
+    before, rest = arguments[:position], arguments[position:]
+    if not arguments or (rest and rest[0] in ("-h", "--help", "--version")):
+        return rest
+    if not rest:
+        return ["convert", *before]
+    if rest[0] in VERBS:
+        return [rest[0], *before, *rest[1:]]
+    close = difflib.get_close_matches(rest[0], VERBS, n=1)
+    if close and not re.search(r"^-|[./\\]", rest[0]) and not Path(rest[0]).exists():
+        raise UsageError("E002", f"unknown verb '{rest[0]}'", f"did you mean '{close[0]}'?")
     return ["convert", *arguments]
+
+
+def _global_option(word: str) -> int:
+    """Return how many words a global option takes up; 0 where it is none."""
+    if word == "--color":
+        return 2
+    return int(word in GLOBAL_SWITCHES or word.startswith("--color=") or re.fullmatch("-[qv]+", word) is not None)
 
 
 @click.group(
@@ -69,6 +90,8 @@ def with_verb(arguments: list[str]) -> list[str]:
         "max_content_width": 100,
     },
     invoke_without_command=True,
+    options_metavar="",
+    subcommand_metavar="MODEL --calib PATH [OPTIONS] | VERB ...",
     epilog="Start: snnconvert demo.   Your own: snnconvert model.onnx --calib data/   Help: snnconvert convert -h",
 )
 @click.version_option(__version__, message="snnconvert %(version)s")
@@ -82,12 +105,20 @@ def snnconvert(context: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status; no exception leaves it."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    speaker = messages.Speaker(as_json="--json" in given, debug="--debug" in given, color=messages.wants_color(given))
+    messages.make_encodable()
+    speaker = messages.Speaker(
+        as_json=messages.switched_on("json", given),
+        debug=messages.switched_on("debug", given),
+        color=messages.wants_color(given),
+    )
     if hasattr(signal, "SIGTERM"):
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        status = snnconvert.main(given, prog_name="snnconvert", standalone_mode=False)
-        sys.stdout.flush()
+        # not snnconvert.main(): click would turn SIGTERM into Ctrl-C, and a closed pipe into its own exit status
+        with snnconvert.make_context("snnconvert", given) as context:
+            status = snnconvert.invoke(context)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except SnnError as error:
         return speaker.error(error)
     except click.exceptions.Exit as leave:
@@ -99,11 +130,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return speaker.interrupted(SIGINT_STATUS)
     except BrokenPipeError:
-        # whoever read the output is gone; nothing may be written any more, not even at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        messages.abandon(sys.stdout)
         return PIPE_STATUS
     except OSError as problem:
         return speaker.failed_write(problem)
+    except MemoryError as problem:
+        return speaker.error(LimitError("E501", f"out of memory ({problem})", "a smaller --batch-size needs less"))
     except Exception as problem:  # noqa: BLE001 - the one place where a bug becomes a message
         return speaker.bug(problem)
     return status if isinstance(status, int) else 0
@@ -114,9 +146,10 @@ def usage_error(problem: click.ClickException) -> UsageError:
     hint = None
     if isinstance(problem, click.NoSuchOption) and problem.possibilities:
         hint = f"did you mean {problem.possibilities[0]}?"
-    elif isinstance(problem, click.UsageError) and problem.ctx is not None:
-        hint = f"see '{problem.ctx.command_path} --help'"
-    return UsageError("E002", problem.format_message().rstrip("."), hint)
+    elif isinstance(problem, click.UsageError):
+        hint = f"see '{'snnconvert' if problem.ctx is None else problem.ctx.command_path} --help'"
+    message = problem.message if isinstance(problem, click.NoSuchOption) else problem.format_message()
+    return UsageError("E002", message.rstrip("."), hint)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

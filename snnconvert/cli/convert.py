@@ -2,20 +2,25 @@
 
 import shlex
 import sys
+from collections.abc import Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from snnconvert.cli.messages import print_json
+from snnconvert.cli.messages import print_json, print_path
 from snnconvert.cli.options import Common, common_options
 from snnconvert.errors import UsageError
+
+if TYPE_CHECKING:
+    from snnconvert.config import Job
 
 OPTIONS = {
     "model": "model",
     "calib": "calib.path",
     "calib_samples": "calib.samples",
-    "evaluation": "eval.path",
+    "eval": "eval.path",
     "eval_samples": "eval.samples",
     "batch_size": "eval.batch_size",
     "preprocess": "preprocess",
@@ -40,41 +45,36 @@ Examples:
 @click.command("convert", epilog=EPILOG)
 @click.argument("model", required=False)
 @click.option("--calib", metavar="PATH", help="Samples to calibrate with: folder of images, .npz, .npy, IDX, CIFAR.")
-@click.option("--eval", "evaluation", metavar="PATH", help="Samples to evaluate. [half of the calibration set]")
+@click.option("--eval", metavar="PATH", help="Samples to evaluate. [half of the calibration set]")
 @click.option("--out", metavar="DIR", help="Where the bundle goes. [./NAME_snn]")
 @click.option("--force", is_flag=True, help="Replace a bundle that is there.")
 @click.option(
-    "--preprocess", metavar="SPEC", help="imagenet, or e.g. resize=256,crop=224,scale=1/255,mean=.5,std=.5. [none]"
+    "--preprocess",
+    metavar="SPEC",
+    help="imagenet, or such as scale=1/255,mean=.5,std=.5; also resize, crop, bgr. [none]",
 )
-@click.option("--calib-samples", type=click.IntRange(1), metavar="N", help="[all]")
-@click.option("--eval-samples", type=click.IntRange(1), metavar="N", help="[all]")
-@click.option("--steps", metavar="LIST", help="Time steps to report. [1,2,4,8,16,32]")
+@click.option("--calib-samples", type=click.IntRange(1), metavar="N", help="Calibrate with N of them. [all]")
+@click.option("--eval-samples", type=click.IntRange(1), metavar="N", help="Evaluate N of them. [all]")
+@click.option("--steps", metavar="LIST", help="Time steps to report; T is the last. [1,2,4,8,16,32]")
 @click.option("--percentile", type=float, metavar="P", help="Of activations, their scale; 100 is the maximum. [99.9]")
 @click.option("--percentile-of", type=click.Choice(["nonzero", "all"]), help="Whether zeros count. [nonzero]")
 @click.option("--per-channel/--per-layer", default=None, help="One scale a channel, or a layer. [per channel]")
 @click.option("--reset", type=click.Choice(["subtract", "zero"]), help="What a spike does to the potential. [subtract]")
-@click.option("--initial-potential", type=float, metavar="FLOAT", help="In thresholds. [0.5]")
-@click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Samples simulated together. [32]")
+@click.option("--initial-potential", type=float, metavar="FLOAT", help="Of neurons, in thresholds. [0.5]")
+@click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Samples simulated together. [16]")
 @click.option("--seed", type=int, help="Of the choice of samples. [0]")
 @click.option("--device", metavar="NAME", help="auto, cpu or cuda:0. [auto]")
 @click.option("--config", metavar="FILE", help="A job in YAML, as in a bundle's config.yaml; options win over it.")
-@click.option("--set", "assignments", multiple=True, metavar="A.B=C", help="Set any option of the YAML by its path.")
+@click.option("--set", multiple=True, metavar="A.B=C", help="Set any option of the YAML by its path.")
 @common_options
 @click.pass_context
-def command(
-    context: click.Context,
-    /,
-    out: str | None,
-    force: bool,
-    config: str | None,
-    assignments: tuple[str, ...],
-    **given: Any,
-) -> None:
+def command(context: click.Context, /, out: str | None, force: bool, config: str | None, **given: Any) -> None:
     """Convert MODEL to a spiking network, evaluate it over time, and write a bundle."""
     from snnconvert import pipeline
 
     common: Common = context.obj
-    job = build(config, assignments, given)
+    environment = {name for name in given if context.get_parameter_source(name) is ParameterSource.ENVIRONMENT}
+    job = build(config, given.pop("set"), given, environment)
     destination = Path(out) if out is not None else Path(f"{Path(job.model).stem}_snn")
     told = shlex.join(["snnconvert", *sys.argv[1:]])
     with common.progress() as progress:
@@ -82,28 +82,29 @@ def command(
     report(conversion.metrics, destination, common)
 
 
-def build(config: str | None, assignments: tuple[str, ...], given: dict[str, Any]) -> Any:
-    """Compose the job: options win over --set, --set over the file."""
-    from snnconvert.config import build_job, read_document, set_option
+def build(config: str | None, assignments: Sequence[str], given: dict[str, Any], environment: Set[str]) -> "Job":
+    """Compose the job: options win over --set, --set over options of the environment, these over the file."""
+    from snnconvert.config import absolute_paths, build_job, read_document, set_option, set_path
     from snnconvert.report.evaluator import parse_steps
 
-    document: dict[str, Any] = read_document(Path(config)) if config is not None else {}
-    for assignment in assignments:
-        set_option(document, assignment)
+    document, places = ({}, {}) if config is None else read_document(Path(config))
+    absolute_paths(document, Path(config or "").parent)
     if given.get("steps") is not None:
         given["steps"] = list(parse_steps(given["steps"]))
-    for name, value in given.items():
-        if value is not None:
-            *parents, last = OPTIONS[name].split(".")
-            place = document
-            for part in parents:
-                place = place.setdefault(part, {})
-            place[last] = value
-    if "model" not in document:
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name in environment & set(chosen):
+        set_path(document, places, OPTIONS[name], chosen.pop(name))
+    for assignment in assignments:
+        set_option(document, places, assignment)
+    for name, value in chosen.items():
+        set_path(document, places, OPTIONS[name], value)
+    if document.get("model") is None:
         raise UsageError("E002", "no model given", "snnconvert MODEL --calib PATH")
-    if "path" not in document.get("calib", {}):
+    calib = document.get("calib")
+    if calib is None or (isinstance(calib, dict) and "path" not in calib):
         raise UsageError("E002", "no calibration samples given", "snnconvert MODEL --calib PATH")
-    return build_job(document, config or "options")
+    absolute_paths(document, Path())
+    return build_job(document, "options", places)
 
 
 def report(metrics: dict[str, Any], destination: Path, common: Common) -> None:
@@ -113,5 +114,5 @@ def report(metrics: dict[str, Any], destination: Path, common: Common) -> None:
     if common.as_json:
         print_json({**metrics, "bundle": str(destination)})
     else:
-        click.echo(steps_table(metrics))
-        click.echo(str(destination))
+        click.echo(steps_table(metrics), nl=False)
+        print_path(str(destination))

@@ -51,5 +51,5 @@ def _convert(name: str, out: Path, common: Common) -> dict[str, Any]:
     with common.progress() as progress:
         conversion = pipeline.run(build_job(document, "demo"), destination, True, "snnconvert demo", progress)
     if not common.as_json:
-        click.echo(f"\n{name}\n{steps_table(conversion.metrics)}")
+        click.echo(f"{name}\n{steps_table(conversion.metrics)}")
     return {**conversion.metrics, "bundle": str(destination)}

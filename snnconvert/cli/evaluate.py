@@ -24,6 +24,11 @@ def command(context: click.Context, bundle: str, data: str | None, steps: str | 
     verify_bundle(Path(bundle))
     evaluator = Evaluator(Path(bundle))
     with common.progress() as progress:
+        layers = len(evaluator.about["emitters"])
+        progress.detail(
+            f"snn.onnx: {layers} layers with a state, inputs of {evaluator.shape} in batches of "
+            f"{evaluator.about['batch_size']}; preprocessing: {evaluator.preprocessing.describe()}"
+        )
         if chosen is not None and chosen[-1] > evaluator.about["schedule"]["T"]:
             progress.warn(f"calibrated for T = {evaluator.about['schedule']['T']}; {chosen[-1]} is beyond")
         document, _ = evaluator.evaluate(data, chosen, progress.reached("evaluate"))

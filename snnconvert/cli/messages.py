@@ -1,17 +1,20 @@
 """What is said to the user: errors, notes and progress on stderr, results on stdout."""
 
+import io
 import json
 import os
+import re
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from snnconvert.errors import SnnError
+from snnconvert.errors import OutputError, SnnError
 from snnconvert.report.text import printable
 
 if TYPE_CHECKING:
@@ -33,7 +36,26 @@ def wants_color(arguments: Sequence[str]) -> bool:
             return choice == "always"
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or sys.stderr.isatty()
+    return bool(os.environ.get("FORCE_COLOR")) or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def switched_on(name: str, arguments: Sequence[str]) -> bool:
+    """Tell whether ``--name`` is among the arguments, or set by the environment for any verb: errors come early."""
+    variables = [value for key, value in os.environ.items() if re.fullmatch(f"SNNCONVERT_[A-Z]+_{name.upper()}", key)]
+    return f"--{name}" in arguments or any(value.lower() in ("1", "true", "t", "yes", "y", "on") for value in variables)
+
+
+def make_encodable() -> None:
+    """Let stdout and stderr take any text: what their encoding has no character for is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def abandon(stream: TextIO | None) -> None:
+    """Write nothing more to a stream that cannot be written to: not even, at exit, what is still buffered."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]
 
 
 class Speaker:
@@ -53,39 +75,50 @@ class Speaker:
         if self.debug and sys.exc_info()[0] is not None:
             say(traceback.format_exc(), self.color)
         if self.as_json:
-            told = {"code": error.code, "message": printable(error.message, MESSAGE_LIMIT), "hint": error.hint}
-            click.echo(json.dumps({"error": told}))
+            hint = None if error.hint is None else printable(error.hint, MESSAGE_LIMIT)
+            told = {"code": error.code, "message": printable(error.message, MESSAGE_LIMIT), "hint": hint}
+            try:
+                click.echo(json.dumps({"error": told}))
+            except OSError:
+                abandon(sys.stdout)
         self._line(f"error[{error.code}]", error.message, "red")
         if error.hint:
             self._line("hint", error.hint, "cyan")
         return error.exit_status
 
     def interrupted(self, status: int) -> int:
-        """Say that nothing was written; return the status."""
-        say("interrupted: nothing was written", self.color)
+        """Say that nothing unfinished was written; return the status."""
+        say("interrupted: nothing unfinished was left behind", self.color)
         return status
 
     def failed_write(self, problem: OSError) -> int:
-        """Tell a failed write to stdout or the like."""
-        return self.error(_output_error(problem))
+        """Tell a failed write to stdout, or a file that nobody else has told of."""
+        reason = problem.strerror or str(problem)
+        if problem.filename is not None:
+            return self.error(OutputError("E402", f"{problem.filename}: {reason}"))
+        abandon(sys.stdout)
+        return self.error(OutputError("E402", f"cannot write the result: {reason}", "is the disk full?"))
 
     def bug(self, problem: Exception) -> int:
         """Keep the traceback in a file and say where."""
         report = "".join(traceback.format_exception(problem))
         if self.debug:
             say(report, self.color)
-        with tempfile.NamedTemporaryFile(
-            "w", prefix="snnconvert-crash-", suffix=".log", delete=False, encoding="utf-8"
-        ) as log:
-            log.write(report)
-        bug = SnnError("E999", "a bug in snnconvert", f"please report it, with {log.name}")
-        return self.error(bug)
-
-
-def _output_error(problem: OSError) -> SnnError:
-    from snnconvert.errors import OutputError
-
-    return OutputError("E402", f"cannot write: {problem.strerror or problem}", "is the disk full?")
+        try:
+            with tempfile.NamedTemporaryFile(
+                "w",
+                prefix="snnconvert-crash-",
+                suffix=".log",
+                delete=False,
+                encoding="utf-8",
+                errors="backslashreplace",
+            ) as log:
+                log.write(report)
+            hint = f"please report it, with {log.name}"
+        except OSError:
+            hint = "please report it, with what --debug prints"
+        self.debug = False  # told already
+        return self.error(SnnError("E999", f"a bug in snnconvert ({type(problem).__name__})", hint))
 
 
 def say(text: str, color: bool) -> None:
@@ -93,7 +126,7 @@ def say(text: str, color: bool) -> None:
     try:
         click.echo(text, err=True, color=color)
     except OSError:
-        return
+        abandon(sys.stderr)
 
 
 class TerminalProgress:
@@ -160,6 +193,11 @@ class TerminalProgress:
         if self.verbosity > QUIET:
             say(f"note: {printable(text, MESSAGE_LIMIT)}", self.color)
 
+    def detail(self, text: str) -> None:
+        """Tell what was measured, with --verbose."""
+        if self.verbosity == VERBOSE:
+            say(printable(text, MESSAGE_LIMIT), self.color)
+
     def warn(self, text: str) -> None:
         """Tell that something is likely wrong."""
         label = click.style("warning", fg="yellow", bold=True) if self.color else "warning"
@@ -169,3 +207,8 @@ class TerminalProgress:
 def print_json(document: object) -> None:
     """Print exactly one JSON document."""
     click.echo(json.dumps(document, indent=1, sort_keys=True))
+
+
+def print_path(path: str) -> None:
+    """Print the path of a result: as it is for programs, on a terminal without what could steer it."""
+    click.echo(printable(path, 4096) if sys.stdout is not None and sys.stdout.isatty() else path)

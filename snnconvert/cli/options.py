@@ -31,16 +31,18 @@ def common_options(function: Function) -> Function:
         found = context.params
         verbosity = QUIET if found.get("quiet") else VERBOSE if found.get("verbose") else NORMAL
         arguments = ["--color", found["color"]] if found.get("color") else []
-        context.obj = Common(verbosity, bool(found.get("as_json")), wants_color(arguments))
-        for name in ("quiet", "verbose", "as_json", "color"):
+        context.obj = Common(verbosity, bool(found.get("json")), wants_color(arguments))
+        for name in ("quiet", "verbose", "json", "color"):
             found.pop(name, None)
         return value
 
     options = [
         click.option("-q", "--quiet", is_flag=True, is_eager=True, help="Only errors and the result."),
-        click.option("-v", "--verbose", is_flag=True, is_eager=True, help="Say more."),
-        click.option("--json", "as_json", is_flag=True, is_eager=True, help="Print one JSON document on stdout."),
-        click.option("--color", type=click.Choice(["auto", "always", "never"]), is_eager=True, help="[auto]"),
+        click.option("-v", "--verbose", is_flag=True, is_eager=True, help="Say also what was measured on the way."),
+        click.option("--json", is_flag=True, is_eager=True, help="Print one JSON document on stdout."),
+        click.option(
+            "--color", type=click.Choice(["auto", "always", "never"]), is_eager=True, help="Colour of messages. [auto]"
+        ),
         click.option("--debug", is_flag=True, expose_value=False, callback=collect, help="Show tracebacks."),
     ]
     for option in reversed(options):

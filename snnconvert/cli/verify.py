@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from snnconvert.cli.messages import print_json
+from snnconvert.cli.messages import print_json, print_path
 from snnconvert.cli.options import Common, common_options
 
 
@@ -18,8 +18,11 @@ def command(context: click.Context, bundle: str) -> None:
 
     common: Common = context.obj
     verify_bundle(Path(bundle))
-    files = len(read_manifest(Path(bundle)))
+    files = read_manifest(Path(bundle))
+    with common.progress() as progress:
+        for name, entry in files.items():
+            progress.detail(f"{name}: {entry.size} bytes, sha256 {entry.sha256}")
     if common.as_json:
-        print_json({"schema": "snnconvert/verify/1", "bundle": bundle, "files": files})
+        print_json({"schema": "snnconvert/verify/1", "bundle": bundle, "files": len(files)})
     else:
-        click.echo(f"{bundle}: whole, {files} files")
+        print_path(f"{bundle}: whole, {len(files)} files")

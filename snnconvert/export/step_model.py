@@ -1,7 +1,7 @@
 """Writes one time step of a spiking network as ONNX: states in, states out.
 
-Inputs: ``input``, ``step`` (int64, from 0), ``state.<node>``. Outputs: ``output`` (mean of the readout over the steps so
-far, in the units of the original output), ``next.<node>``, ``spikes.<node>``. The batch is symbolic. Each layer of
+Inputs: ``input``, ``step`` (int64, from 0), ``state.<node>``. Outputs: ``output`` (mean of the readout over the steps
+so far, in the units of the original output), ``next.<node>``, ``spikes.<node>``. The batch is symbolic. Each layer of
 neurons is a node of a model-local function. ``metadata_props["snnconvert"]`` tells, as JSON, what a simulator needs.
 """
 

@@ -3,14 +3,16 @@
 from snnconvert.fold.affine import FoldAffine
 from snnconvert.fold.identity import RemoveIdentity
 from snnconvert.fold.max_pool import MovePoolBehindActivation
+from snnconvert.fold.reshape import MergeReshapes
 from snnconvert.fold.shortcut import FoldShortcut
 from snnconvert.graph import Pass
 
 PASSES: tuple[Pass, ...] = (
     RemoveIdentity(),  # first, so that the others see what is really connected
     FoldAffine(),  # before pools move: a batch norm may stand between a convolution and its pool
+    MergeReshapes(),  # what stood around a batch norm is left over now
     MovePoolBehindActivation(),
     FoldShortcut(),  # last: it only looks at what is left in front of a sum
 )
 
-__all__ = ["PASSES", "FoldAffine", "FoldShortcut", "MovePoolBehindActivation", "RemoveIdentity"]
+__all__ = ["PASSES", "FoldAffine", "FoldShortcut", "MergeReshapes", "MovePoolBehindActivation", "RemoveIdentity"]

@@ -2,13 +2,18 @@
 
 from snnconvert.fold.rewire import rewired
 from snnconvert.graph import Graph, Node, Pass, Role
-from snnconvert.operators.reshape import Reshape, Transpose
+from snnconvert.operators.affine import Affine
+from snnconvert.operators.reshape import Concat, Reshape, Transpose
 from snnconvert.operators.selection import Pad, Slice
 
 
 def does_nothing(graph: Graph, node: Node) -> bool:
     """Tell whether the output of a node is its input, element for element."""
     operator, shape = node.operator, graph.shapes[node.inputs[0]]
+    if isinstance(operator, Affine):
+        return bool((operator.scale == 1).all()) and not bool(operator.shift.any())
+    if isinstance(operator, Concat):
+        return len(node.inputs) == 1
     if isinstance(operator, Transpose):
         return operator.order == tuple(range(len(shape)))
     if isinstance(operator, Reshape | Slice):
@@ -19,7 +24,7 @@ def does_nothing(graph: Graph, node: Node) -> bool:
 
 
 class RemoveIdentity(Pass):
-    """``y = x`` is removed: Identity, Dropout, a reshape to the same shape, a slice of everything."""
+    """``y = x`` is removed: Identity, Dropout, a reshape to the same shape, a slice of everything, times 1."""
 
     name = "identities removed"
 

@@ -12,11 +12,11 @@ class MovePoolBehindActivation(Pass):
     name = "max pools moved behind activations"
 
     def run(self, graph: Graph) -> Graph:
-        for pool in graph.nodes:
-            after = graph.sole_consumer(pool.name)
-            if pool.operator.role is Role.MAXIMUM and after is not None and after.operator.role is Role.ACTIVATION:
+        for name in [node.name for node in reversed(graph.nodes) if node.operator.role is Role.MAXIMUM]:
+            pool, after = graph.by_name[name], graph.sole_consumer(name)
+            while after is not None and after.operator.role is Role.ACTIVATION:
                 activation = dataclasses.replace(after, inputs=pool.inputs)
                 moved = dataclasses.replace(pool, inputs=(after.name,))
-                swapped = rewired(graph, {after.name: activation, pool.name: moved}, {after.name: pool.name})
-                return self.run(swapped)
+                graph = rewired(graph, {after.name: activation, name: moved}, {after.name: name})
+                pool, after = graph.by_name[name], graph.sole_consumer(name)
         return graph

@@ -25,18 +25,16 @@ class FoldShortcut(Pass):
     name = "shortcuts folded"
 
     def run(self, graph: Graph) -> Graph:
-        for node in graph.nodes:
-            for value in node.inputs if node.operator.role is Role.SUM else ():
-                chain = chain_before(graph, value)
-                if not chain:
-                    continue
-                source = chain[0].inputs[0]
-                try:
-                    operator = selection_of([each.operator for each in chain], graph.shapes[source])
-                except IncompatibleScale:
-                    continue
-                origins = tuple(origin for each in chain for origin in each.origins)
-                merged = Node(chain[-1].name, operator, (source,), origins)
-                removed: dict[str, Node | None] = {each.name: None for each in chain}
-                return self.run(rewired(graph, {**removed, merged.name: merged}, {}))
+        for value in [value for node in graph.nodes if node.operator.role is Role.SUM for value in node.inputs]:
+            chain = chain_before(graph, value)
+            if not chain:
+                continue
+            source = chain[0].inputs[0]
+            try:
+                operator = selection_of([each.operator for each in chain], graph.shapes[source])
+            except IncompatibleScale:
+                continue
+            origins = tuple(origin for each in chain for origin in each.origins)
+            removed: dict[str, Node | None] = {each.name: None for each in chain}
+            graph = rewired(graph, {**removed, value: Node(value, operator, (source,), origins)}, {})
         return graph

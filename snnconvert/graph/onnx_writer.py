@@ -1,6 +1,5 @@
 """Collects the nodes and constants of an ONNX graph while operators write themselves."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,15 +10,12 @@ from torch import Tensor
 
 
 class OnnxWriter:
-    """Nodes and initializers, in the order in which they are written; names are made unique here.
+    """Nodes and initializers, in the order in which they are written; names are made unique here."""
 
-    ``taken`` are names that :meth:`fresh` must not give away: those of values that are written later.
-    """
-
-    def __init__(self, taken: Iterable[str] = ()) -> None:
+    def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
-        self._names = set(taken)
+        self._names: set[str] = set()
 
     def fresh(self, name: str) -> str:
         """Return ``name``, or ``name.2`` and so on where it is taken."""

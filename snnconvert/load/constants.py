@@ -3,16 +3,17 @@
 Exporters write Shape/Gather/Concat chains around reshapes and pads; they fold away here, under a limit on their size.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from snnconvert.operators import OnnxNode, Unsupported
-from snnconvert.operators.onnx_node import Array
+from snnconvert.operators.onnx_node import Array, TooLarge
 from snnconvert.registry import Registry
 
-MAX_ELEMENTS = 2**24
+MAX_ELEMENTS = 2**24  # of a constant that is computed, where no input of it is larger
 
 FOLDERS: Registry[Callable[[OnnxNode], Array]] = Registry("constant ONNX operator")
 
@@ -22,10 +23,17 @@ def fold(node: OnnxNode) -> Array | None:
     folder = FOLDERS.get(node.op_type)
     if folder is None:
         return None
-    value = np.asarray(folder(node))
-    if value.size > MAX_ELEMENTS:
-        raise Unsupported(f"a constant of {value.size} elements is computed, more than {MAX_ELEMENTS}")
+    with np.errstate(all="ignore"):  # what comes out is checked where it is used
+        value = np.asarray(folder(node))
+    _require_room(node, value.shape)
     return value
+
+
+def _require_room(node: OnnxNode, shape: Sequence[int]) -> None:
+    """Refuse to compute a constant of this shape where it is larger than both the limit and every input."""
+    limit = max(MAX_ELEMENTS, *(value.size for value in node.constants if value is not None), 0)
+    if math.prod(shape) > limit:
+        raise TooLarge(f"a constant of shape {tuple(shape)} is computed, more than {limit} elements")
 
 
 def _axis(node: OnnxNode, value: Array, name: str = "axis", default: int = 0) -> int:
@@ -38,8 +46,9 @@ def _axis(node: OnnxNode, value: Array, name: str = "axis", default: int = 0) ->
 @FOLDERS.register("ConstantOfShape")
 def _constant_of_shape(node: OnnxNode) -> Array:
     shape = [int(size) for size in np.atleast_1d(node.constant(0))]
-    if any(size < 0 for size in shape) or float(np.prod([float(size) for size in shape])) > MAX_ELEMENTS:
+    if any(size < 0 for size in shape):
         raise Unsupported(f"a constant of shape {tuple(shape)}")
+    _require_room(node, shape)
     value = node.attributes.get("value", np.zeros(1, np.float32))
     if not isinstance(value, np.ndarray) or value.size != 1:
         raise Unsupported("a value that is not a single number")
@@ -52,12 +61,14 @@ def _gather(node: OnnxNode) -> Array:
     axis = _axis(node, value)
     if value.ndim == 0 or np.any(index >= value.shape[axis]) or np.any(index < -value.shape[axis]):
         raise Unsupported("an index out of range")
+    _require_room(node, (*value.shape[:axis], *index.shape, *value.shape[axis % value.ndim + 1 :]))
     return np.asarray(np.take(value, index.astype(np.int64), axis=axis))
 
 
 @FOLDERS.register("Concat")
 def _concat(node: OnnxNode) -> Array:
     values = [node.constant(index) for index in range(len(node.inputs))]
+    _require_room(node, (sum(value.size for value in values),))
     return np.concatenate(values, axis=_axis(node, values[0]))
 
 
@@ -114,16 +125,16 @@ def _slice(node: OnnxNode) -> Array:
 @FOLDERS.register("Range")
 def _range(node: OnnxNode) -> Array:
     start, limit, delta = (node.constant(index).reshape(()).item() for index in range(3))
-    if delta == 0 or (limit - start) / delta > MAX_ELEMENTS:
+    if delta == 0:
         raise Unsupported("a range without end")
+    _require_room(node, (max(math.ceil((limit - start) / delta), 0),))
     return np.arange(start, limit, delta).astype(node.constant(0).dtype)
 
 
 @FOLDERS.register("Expand")
 def _expand(node: OnnxNode) -> Array:
     shape = np.broadcast_shapes(node.constant(0).shape, node.integers("shape", index=1))
-    if float(np.prod([float(size) for size in shape])) > MAX_ELEMENTS:
-        raise Unsupported(f"a constant of shape {shape}")
+    _require_room(node, shape)
     return np.broadcast_to(node.constant(0), shape)
 
 
@@ -133,7 +144,12 @@ def _identity(node: OnnxNode) -> Array:
 
 
 def _binary(function: Callable[[Any, Any], Any]) -> Callable[[OnnxNode], Array]:
-    return lambda node: np.asarray(function(node.constant(0), node.constant(1)))
+    def folder(node: OnnxNode) -> Array:
+        left, right = node.constant(0), node.constant(1)
+        _require_room(node, np.broadcast_shapes(left.shape, right.shape))
+        return np.asarray(function(left, right))
+
+    return folder
 
 
 def _divide(left: Any, right: Any) -> Any:
@@ -148,7 +164,14 @@ def _elementwise(function: Callable[[Any], Any]) -> Callable[[OnnxNode], Array]:
     return lambda node: np.asarray(function(node.constant(0)))
 
 
-for _name, _function in {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide}.items():
+BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": _divide,
+}
+UNARY: dict[str, Callable[[Any], Any]] = {"Floor": np.floor, "Ceil": np.ceil, "Neg": np.negative, "Sqrt": np.sqrt}
+for _name, _function in BINARY.items():
     FOLDERS.register(_name)(_binary(_function))
-for _name, _unary in {"Floor": np.floor, "Ceil": np.ceil, "Neg": np.negative, "Sqrt": np.sqrt}.items():
+for _name, _unary in UNARY.items():
     FOLDERS.register(_name)(_elementwise(_unary))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import onnx
@@ -10,12 +11,23 @@ from onnx import AttributeProto, helper
 from snnconvert.errors import ModelError
 from snnconvert.graph import Graph, Node, Origin, Shape, sort_nodes
 from snnconvert.load import constants as constant_folding
+from snnconvert.load.ends import SOFTMAX, STANDARD, GraphInput, read_output, require_classes, require_size
 from snnconvert.load.onnx_file import Array, OnnxFile, decode
 from snnconvert.operators import READERS, OnnxNode, Reading, Unsupported
+from snnconvert.operators.onnx_node import TooLarge
 from snnconvert.registry import did_you_mean
 
-DYNAMIC_BATCH = 2  # stands for the batch while shapes are read; any number over 1 would do
-MAX_ELEMENTS = 2**28  # of one sample of one value
+DYNAMIC_BATCH = 2**31 - 1  # stands for the batch while shapes are read: a prime, and no size that a model names
+MAX_FOLDED = 2**28  # elements of all constants that are computed
+PLAIN = (
+    AttributeProto.FLOAT,
+    AttributeProto.INT,
+    AttributeProto.STRING,
+    AttributeProto.TENSOR,
+    AttributeProto.FLOATS,
+    AttributeProto.INTS,
+    AttributeProto.STRINGS,
+)
 REASONS = {
     "LeakyRelu": "negative outputs have no rate in a layer of plain neurons",
     "PRelu": "negative outputs have no rate in a layer of plain neurons",
@@ -33,115 +45,42 @@ REASONS = {
 }
 
 
-@dataclass(frozen=True)
-class GraphInput:
-    """The network's input as the file declares it; ``batch`` is None where it is free."""
-
-    name: str
-    shape: Shape
-    batch: int | None
-
-
 @dataclass
 class _Building:
     """What has been read so far."""
 
     file: OnnxFile
-    batch: int
+    batch: int | None
     constants: dict[str, Array]
     shapes: dict[str, Shape] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)  # ONNX value -> name in the graph
     nodes: dict[str, Node] = field(default_factory=dict)
     origins: list[Origin] = field(default_factory=list)
+    folded: int = 0  # elements of computed constants
+    refused: dict[str, ModelError] = field(default_factory=dict)  # by node name, in a survey
+    unknown: set[str] = field(default_factory=set)  # ONNX values that a refused node computes, or one behind it
+
+    @cached_property
+    def read(self) -> set[str]:
+        """Every value that some node reads."""
+        return {name for proto in self.file.nodes for name in proto.input}
 
 
-def read_input(file: OnnxFile) -> GraphInput:
-    """Find the one input that is no initializer.
-
-    Raises:
-        ModelError: there is not exactly one, or its shape or type cannot be used (E124).
-    """
-    where, graph = file.path.name, file.model.graph
-    inputs = [value for value in graph.input if value.name not in file.constants]
-    if len(inputs) != 1:
-        names = ", ".join(f"'{value.name}'" for value in inputs) or "none"
-        raise ModelError(
-            "E124", f"{where}: one input expected, got {len(inputs)} ({names})", "export the network with one input"
-        )
-    value = inputs[0]
-    kind = value.type.tensor_type
-    if kind.elem_type != onnx.TensorProto.FLOAT:
-        raise ModelError("E124", f"{where}: input '{value.name}' is not float32", "export the network in float32")
-    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
-    if len(sizes) < 2:
-        raise ModelError("E124", f"{where}: input '{value.name}' has {len(sizes)} axes; batch and features expected")
-    shape = []
-    for axis, size in enumerate(sizes[1:], start=1):
-        if size is None or size < 1:
-            raise ModelError(
-                "E124",
-                f"{where}: input '{value.name}': axis {axis} has no fixed size",
-                "export with fixed sizes; only the batch may be dynamic",
-            )
-        shape.append(size)
-    batch = sizes[0] if sizes[0] and sizes[0] > 0 else None
-    return GraphInput(value.name, tuple(shape), batch)
-
-
-def read_output(file: OnnxFile) -> str:
-    """Return the name of the one output."""
-    outputs = [value.name for value in file.model.graph.output]
-    if len(outputs) != 1:
-        listed = ", ".join(f"'{name}'" for name in outputs) or "none"
-        raise ModelError(
-            "E124",
-            f"{file.path.name}: one output expected, got {len(outputs)} ({listed})",
-            "export the network with one output",
-        )
-    return outputs[0]
-
-
-def strip_softmax(file: OnnxFile, output: str) -> tuple[str, tuple[int, ...]]:
-    """Return the value before a final Softmax or LogSoftmax, and the positions of the nodes that are dropped."""
-    nodes = file.model.graph.node
-    producers = {name: position for position, node in enumerate(nodes) for name in node.output}
-    dropped = []
-    value = output
-    while value in producers and nodes[producers[value]].op_type in ("Identity", "Softmax", "LogSoftmax"):
-        position = producers[value]
-        dropped.append(position)
-        if nodes[position].op_type != "Identity":
-            return str(nodes[position].input[0]), tuple(dropped)
-        value = nodes[position].input[0]
-    return output, ()
-
-
-def build_graph(file: OnnxFile, graph_input: GraphInput, output: str, dropped: tuple[int, ...]) -> Graph:
-    """Read every node that the output needs.
+def build_graph(file: OnnxFile, graph_input: GraphInput, output: str) -> Graph:
+    """Read every node that ``output`` needs.
 
     Raises:
-        ModelError: a node is unknown (E120), or is used in a way that cannot be taken (E123, E124).
+        ModelError: a node is unknown (E120), or is used in a way that cannot be taken (E122 to E124).
     """
-    batch = graph_input.batch or DYNAMIC_BATCH
-    building = _Building(file, batch, dict(file.constants))
-    building.shapes[graph_input.name] = graph_input.shape
-    building.values[graph_input.name] = graph_input.name
-    names: set[str] = {graph_input.name}
-    needed = _needed(file, output)
-    for position, proto in enumerate(file.model.graph.node):
-        name = _node_name(proto, position, names)
-        if position in dropped:
-            building.origins.append(Origin(name, proto.op_type, "dropped: argmax does not need it"))
-        elif position not in needed:
-            building.origins.append(Origin(name, proto.op_type, "unused: the output does not need it"))
-        else:
-            _read_node(building, proto, name)
+    building = _read_nodes(file, graph_input, output, surveying=False)
     if output not in building.values:
         raise ModelError("E124", f"{file.path.name}: output '{output}' does not depend on the input")
-    notes = []
-    if dropped:
-        kind = file.model.graph.node[dropped[-1]].op_type
-        notes.append(f"the final {kind} is dropped: it does not change which class is largest")
+    notes: list[str] = []
+    kept = {proto.output[0] for proto in file.needed(output)}
+    wanted = file.needed(read_output(file))
+    for softmax in [proto for proto in wanted if proto.op_type in SOFTMAX and proto.output[0] not in kept]:
+        require_classes(file, softmax, building.shapes[output])
+        notes.append(f"the final {softmax.op_type} is dropped: it does not change which class is largest")
     result = building.values[output]
     return Graph(
         file.path.stem,
@@ -154,40 +93,68 @@ def build_graph(file: OnnxFile, graph_input: GraphInput, output: str, dropped: t
     )
 
 
+def survey_nodes(
+    file: OnnxFile, graph_input: GraphInput, output: str
+) -> tuple[tuple[Origin, ...], dict[str, ModelError]]:
+    """Read every node, going on behind those that are refused; return all nodes, and the refusals by node name."""
+    building = _read_nodes(file, graph_input, output, surveying=True)
+    return tuple(building.origins), building.refused
+
+
+def _read_nodes(file: OnnxFile, graph_input: GraphInput, output: str, surveying: bool) -> _Building:
+    """Read the nodes in the order of the file; a survey collects what is refused, and goes on."""
+    building = _Building(file, graph_input.batch, dict(file.constants))
+    building.shapes[graph_input.name] = graph_input.shape
+    building.values[graph_input.name] = graph_input.name
+    names: set[str] = {graph_input.name}
+    needed = {proto.output[0] for proto in file.needed(output)}
+    wanted = {proto.output[0] for proto in file.needed(read_output(file))}  # with the softmax
+    for position, proto in enumerate(file.nodes):
+        name = _node_name(proto, position, names)
+        if proto.output[0] in wanted and proto.output[0] not in needed:
+            building.origins.append(Origin(name, proto.op_type, "dropped: argmax does not need it"))
+        elif proto.output[0] not in needed:
+            building.origins.append(Origin(name, proto.op_type, "unused: the output does not need it"))
+        elif building.unknown.intersection(proto.input) and _is_known(proto):
+            building.unknown.update(proto.output)
+            building.origins.append(Origin(name, proto.op_type, "not checked: it reads what is refused"))
+        else:
+            try:
+                if building.unknown.intersection(proto.input):
+                    raise _unsupported(proto.op_type, name, file.path.name)
+                _read_node(building, proto, name)
+            except ModelError as refusal:
+                if not surveying:
+                    raise
+                building.refused[name] = refusal
+                building.unknown.update(proto.output)
+                building.origins.append(Origin(name, proto.op_type, f"refused: {refusal.message}"))
+    return building
+
+
+def _is_known(proto: onnx.NodeProto) -> bool:
+    """Tell whether the node could be taken, if it read something else."""
+    op_type = proto.op_type
+    readable = READERS.get(op_type) or constant_folding.FOLDERS.get(op_type) or op_type == "Shape"
+    return proto.domain in STANDARD and bool(readable)
+
+
 def _node_name(proto: onnx.NodeProto, position: int, taken: set[str]) -> str:
-    wished = proto.name or (proto.output[0] if proto.output else "") or f"{proto.op_type}_{position}"
+    wished = proto.name or proto.output[0]
     name = wished if wished not in taken else f"{wished}#{position}"
     taken.add(name)
     return name
 
 
-def _needed(file: OnnxFile, output: str) -> set[int]:
-    """Return the positions of the nodes that the output needs."""
-    where = file.path.name
-    nodes = file.model.graph.node
-    producers: dict[str, int] = {}
-    for position, proto in enumerate(nodes):
-        for name in proto.output:
-            if name and (name in producers or name in file.constants):
-                raise ModelError("E114", f"{where}: two nodes compute '{name}'")
-            producers[name] = position
-    needed: set[int] = set()
-    stack = [output]
-    while stack:
-        found = producers.get(stack.pop())
-        if found is not None and found not in needed:
-            needed.add(found)
-            stack.extend(nodes[found].input)
-    return needed
-
-
 def _attributes(proto: onnx.NodeProto, where: str) -> Mapping[str, object]:
     found: dict[str, object] = {}
     for attribute in proto.attribute:
-        if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) or attribute.ref_attr_name:
+        if attribute.HasField("g") or attribute.graphs:
             raise ModelError(
                 "E120", f"{where}: it holds a graph of its own (If, Loop, Scan)", "unroll it before export"
             )
+        if attribute.type not in PLAIN or attribute.ref_attr_name:
+            raise ModelError("E123", f"{where}: attribute '{attribute.name}' is of a type that is not supported")
         value = helper.get_attribute_value(attribute)
         is_tensor = attribute.type == AttributeProto.TENSOR
         found[attribute.name] = decode(value, where, attribute.name) if is_tensor else value
@@ -197,9 +164,14 @@ def _attributes(proto: onnx.NodeProto, where: str) -> Mapping[str, object]:
 def _read_node(building: _Building, proto: onnx.NodeProto, name: str) -> None:
     where = f"{building.file.path.name}: node '{name}' ({proto.op_type})"
     for value in proto.input:
-        if value and value not in building.values and value not in building.constants:
-            raise ModelError("E114", f"{where}: reads '{value}', which nothing before it computes")
+        known = value in building.values or value in building.constants or value in building.unknown
+        if value and not known:
+            raise ModelError("E114", f"{where}: reads '{value}', which nothing computes")
     attributes = _attributes(proto, where)
+    if proto.domain not in STANDARD:
+        raise ModelError(
+            "E120", f"{where}: operator of the domain '{proto.domain}'", "export to standard ONNX operators"
+        )
     if proto.op_type == "Constant":
         building.constants[proto.output[0]] = _constant(attributes, where)
         building.origins.append(Origin(name, proto.op_type, "constant"))
@@ -212,27 +184,30 @@ def _read_node(building: _Building, proto: onnx.NodeProto, name: str) -> None:
         tuple(proto.input),
         tuple(building.constants.get(value) for value in proto.input),
         tuple(building.shapes.get(value) for value in proto.input),
-        building.batch,
+        building.batch or DYNAMIC_BATCH,
+        len([value for value in proto.output if value]),
     )
     try:
         if _fold(building, view, proto, where):
             return
-        reading = _read(view, proto)
+        with np.errstate(all="ignore"):  # an overflow is found below, as a weight that is not finite
+            reading = _read(view, building.file.path.name)
     except Unsupported as refusal:
-        raise ModelError("E123", f"{where}: {refusal.reason}", refusal.hint) from None
+        raise ModelError(refusal.code, f"{where}: {refusal.reason}", refusal.hint) from None
     except (ValueError, IndexError, TypeError, KeyError, OverflowError) as problem:
         raise ModelError("E123", f"{where}: malformed ({problem})") from None
     if any(proto.output[1:]):
         extra = [value for value in proto.output[1:] if value]
-        if any(value in other.input for other in building.file.model.graph.node for value in extra):
+        if not building.read.isdisjoint(extra):
             raise ModelError("E123", f"{where}: its second output is used")
     node = Node(name, reading.operator, tuple(building.values[value] for value in reading.inputs), (name,))
     try:
         shape = reading.operator.infer_shape([building.shapes[value] for value in reading.inputs])
     except ValueError as problem:
         raise ModelError("E124", f"{where}: {problem}") from None
-    if float(np.prod([float(size) for size in shape])) > MAX_ELEMENTS:
-        raise ModelError("E122", f"{where}: one sample has shape {shape}, more than {MAX_ELEMENTS} elements")
+    require_size(where, shape, building.batch)
+    if not reading.operator.finite:
+        raise ModelError("E113", f"{where}: its weights are NaN or infinite in float32")
     building.nodes[name] = node
     building.values[proto.output[0]] = name
     building.shapes[proto.output[0]] = shape
@@ -240,15 +215,15 @@ def _read_node(building: _Building, proto: onnx.NodeProto, name: str) -> None:
 
 
 def _constant(attributes: Mapping[str, object], where: str) -> Array:
-    for key, kind in (
-        ("value", None),
-        ("value_int", np.int64),
-        ("value_ints", np.int64),
-        ("value_float", np.float32),
-        ("value_floats", np.float32),
-    ):
-        if key in attributes:
-            return np.asarray(attributes[key], dtype=kind)
+    value = attributes.get("value")
+    if isinstance(value, np.ndarray):
+        return value
+    for key, kind, python in (("value_int", np.int64, int), ("value_float", np.float32, float)):
+        number, numbers = attributes.get(key), attributes.get(f"{key}s")
+        if isinstance(number, python):
+            return np.asarray(number, dtype=kind)
+        if isinstance(numbers, list) and all(isinstance(each, python) for each in numbers):
+            return np.asarray(numbers, dtype=kind)
     raise ModelError("E123", f"{where}: a constant without a numeric value")
 
 
@@ -267,28 +242,28 @@ def _fold(building: _Building, view: OnnxNode, proto: onnx.NodeProto, where: str
         if folded is None:
             raise ModelError("E120", f"{where}: a constant is computed by an operator that is not supported")
         value = folded
+    building.folded += value.size
+    if building.folded > MAX_FOLDED:
+        raise TooLarge(f"more than {MAX_FOLDED} elements of constants are computed")
     building.constants[proto.output[0]] = value
     building.origins.append(Origin(view.name, proto.op_type, "constant"))
     return True
 
 
-def _read(view: OnnxNode, proto: onnx.NodeProto) -> Reading:
-    if proto.domain not in ("", "ai.onnx"):
-        raise ModelError(
-            "E120",
-            f"node '{view.name}' ({proto.op_type}): operator of the domain '{proto.domain}'",
-            "export to standard ONNX operators",
-        )
-    reader = READERS.get(proto.op_type)
+def _read(view: OnnxNode, where: str) -> Reading:
+    reader = READERS.get(view.op_type)
     if reader is None:
-        if proto.op_type in ("Softmax", "LogSoftmax"):
+        if view.op_type in SOFTMAX:
             raise Unsupported("only a final one can be dropped", "it divides by the sum of other activations")
-        reason = REASONS.get(proto.op_type, "no exact spiking form is known for it")
-        raise ModelError(
-            "E120",
-            f"node '{view.name}': operator {proto.op_type} is not supported: {reason}",
-            did_you_mean(proto.op_type, [*READERS])
-            if proto.op_type not in REASONS
-            else "replace it by ReLU and train again, or convert a network without it",
-        )
+        raise _unsupported(view.op_type, view.name, where)
     return reader(view)
+
+
+def _unsupported(op_type: str, name: str, where: str) -> ModelError:
+    reason = REASONS.get(op_type, "no exact spiking form is known for it")
+    hint = "replace it by ReLU and train again, or convert a network without it"
+    return ModelError(
+        "E120",
+        f"{where}: node '{name}': operator {op_type} is not supported: {reason}",
+        hint if op_type in REASONS else did_you_mean(op_type, [*READERS]),
+    )

@@ -7,25 +7,23 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from snnconvert.errors import ModelError
+from snnconvert.load.ends import GraphInput
 from snnconvert.load.onnx_file import OnnxFile
-from snnconvert.load.onnx_graph import GraphInput
 
 
 class Reference:
     """Runs the user's own nodes in ONNX Runtime; ``output`` is the value before a dropped softmax."""
 
-    def __init__(self, file: OnnxFile, graph_input: GraphInput, output: str, dropped: tuple[int, ...]) -> None:
+    def __init__(self, file: OnnxFile, graph_input: GraphInput, output: str) -> None:
         self._batch = graph_input.batch
         self._input = graph_input.name
-        content = rewritten(file, graph_input, output, dropped).SerializeToString()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         try:
+            content = rewritten(file, graph_input, output).SerializeToString()
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
-            raise ModelError(
-                "E116", f"{file.path.name}: ONNX Runtime refuses the model ({str(problem).splitlines()[0][:160]})"
-            ) from None
+            raise ModelError("E116", f"{file.path.name}: ONNX Runtime refuses the model ({_told(problem)})") from None
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the outputs of ``(N, ...)``; a fixed batch is filled up with copies of the last sample."""
@@ -43,22 +41,32 @@ class Reference:
         try:
             (output,) = self._session.run(None, {self._input: np.ascontiguousarray(x)})
         except Exception as problem:  # noqa: BLE001 - as above
-            raise ModelError(
-                "E116", f"ONNX Runtime cannot run the model ({str(problem).splitlines()[0][:160]})"
-            ) from None
+            raise ModelError("E116", f"ONNX Runtime cannot run the model ({_told(problem)})") from None
         return np.asarray(output, dtype=np.float32)
 
 
-def rewritten(file: OnnxFile, graph_input: GraphInput, output: str, dropped: tuple[int, ...]) -> onnx.ModelProto:
-    """Write the user's nodes again, from what was validated; nothing else of the file is kept."""
-    nodes = []
-    for position, proto in enumerate(file.model.graph.node):
-        if position in dropped:
-            continue
-        copy = onnx.NodeProto()
-        copy.CopyFrom(proto)
-        copy.ClearField("doc_string")
-        nodes.append(copy)
+def _told(problem: Exception) -> str:
+    """Return the first line of a message, cut."""
+    return next(iter(str(problem).splitlines()), type(problem).__name__)[:160]
+
+
+def rewritten(file: OnnxFile, graph_input: GraphInput, output: str) -> onnx.ModelProto:
+    """Write the nodes that were read again, from what was validated; nothing else of the file is kept.
+
+    Nodes that the output does not need were never looked at, so ONNX Runtime does not see them either.
+    """
+    needed = file.needed(output)
+    read = {name for proto in needed for name in proto.input}
+    nodes = [
+        onnx.NodeProto(
+            op_type=proto.op_type,
+            name=proto.output[0],  # unique, which ONNX Runtime asks for
+            input=proto.input,
+            output=proto.output,
+            attribute=proto.attribute,
+        )
+        for proto in needed
+    ]
     batch = graph_input.batch if graph_input.batch is not None else "N"
     shape = [batch, *graph_input.shape]
     graph = helper.make_graph(
@@ -66,7 +74,7 @@ def rewritten(file: OnnxFile, graph_input: GraphInput, output: str, dropped: tup
         "network",
         [helper.make_tensor_value_info(graph_input.name, onnx.TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(value, name) for name, value in file.constants.items()],
+        [numpy_helper.from_array(value, name) for name, value in file.constants.items() if name in read],
     )
     return helper.make_model(
         graph,

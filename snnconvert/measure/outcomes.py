@@ -18,7 +18,8 @@ def wilson(correct: int, samples: int, z: float = 1.959963984540054) -> tuple[fl
     fraction, spread = correct / samples, z * z / samples
     middle = (fraction + spread / 2) / (1 + spread)
     half = z * np.sqrt(fraction * (1 - fraction) / samples + spread / (4 * samples)) / (1 + spread)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    low = 0.0 if correct == 0 else float(middle - half)  # exactly so; rounding would leave the fraction outside
+    return low, 1.0 if correct == samples else float(middle + half)
 
 
 def top1(output: np.ndarray) -> np.ndarray:
@@ -86,6 +87,7 @@ class Outcomes:
             agreement = float((snn[index][known] == ann[known]).mean()) if known.any() else None
             error = float(np.sqrt(self._squared_error[index] / self._squared_norm)) if self._squared_norm else None
             synops = float(self._synops[index]) / self.samples
+            energy = ADD_PJ * synops + MAC_PJ * first_layer_macs
             rows.append(
                 {
                     "t": step,
@@ -96,7 +98,7 @@ class Outcomes:
                     "output_error": error,
                     "spikes_per_sample": float(self._spikes[index]) / self.samples,
                     "synops_per_sample": synops,
-                    "energy_ratio": (ADD_PJ * synops + MAC_PJ * first_layer_macs) / (MAC_PJ * ann_macs),
+                    "energy_ratio": energy / (MAC_PJ * ann_macs) if ann_macs else None,
                 }
             )
         ann_accuracy = None if truth is None or not known.any() else float((ann[known] == truth[known]).mean())

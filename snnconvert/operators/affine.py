@@ -66,7 +66,7 @@ class Affine(Operator):
 def read_batch_normalization(node: OnnxNode) -> Reading:
     """Read BatchNormalization as inference runs it."""
     name, shape = node.data()
-    if node.integer("training_mode", 0):
+    if node.integer("training_mode", 0) or node.outputs > 1:  # before opset 14, more outputs meant training
         raise Unsupported("training_mode = 1 uses the statistics of the batch", "export the network in eval mode")
     if not shape:
         raise Unsupported("a sample without channels")
@@ -103,7 +103,7 @@ def _read_arithmetic(node: OnnxNode, build: Callable[[Tensor, bool], Affine], se
     if len(node.inputs) != 2:
         raise Unsupported(f"{len(node.inputs)} inputs")
     flipped = node.shapes[0] is None
-    if node.shapes[0] is not None and node.shapes[1] is not None:
+    if None not in node.shapes:
         raise Unsupported(several)
     name, shape = node.data(1 if flipped else 0)
     return Reading(build(sample_constant(node, 0 if flipped else 1, shape), flipped), (name,))
@@ -112,7 +112,7 @@ def _read_arithmetic(node: OnnxNode, build: Callable[[Tensor, bool], Affine], se
 @READERS.register("Add")
 def read_add(node: OnnxNode) -> Reading:
     """Read Add: of two values a sum, of a value and a constant a shift."""
-    if node.shapes[0] is not None and node.shapes[1] is not None:
+    if len(node.inputs) == 2 and None not in node.shapes:
         return Reading(Sum(2), node.inputs)
     return _read_arithmetic(node, lambda value, _: Affine.of(torch.ones_like(value), value), "")
 

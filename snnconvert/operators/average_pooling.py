@@ -13,7 +13,7 @@ from torch import Tensor
 from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
-from snnconvert.operators.window import Window, ceil_extension, extended, read_window
+from snnconvert.operators.window import Window, ceil_extension, extended, read_window, require_elements
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +41,8 @@ class AveragePool(Operator):
         factor = torch.ones((), dtype=torch.float64)
         reach = self._reach
         for axis, size in enumerate(space):
-            counted = torch.zeros(reach.before[axis] + size + reach.after[axis], dtype=torch.float64)
-            first = 0 if self.count_padding else reach.before[axis]
-            last = reach.before[axis] + size + (self.window.after[axis] if self.count_padding else 0)
-            counted[first:last] = 1
-            windows = counted.unfold(0, reach.dilation[axis] * (reach.kernel[axis] - 1) + 1, reach.stride[axis])
-            count = windows[:, :: reach.dilation[axis]].sum(1)
-            factor = factor[..., None] * (reach.kernel[axis] / count)
+            padding = (self.window.before[axis], self.window.after[axis]) if self.count_padding else (0, 0)
+            factor = factor[..., None] * (reach.kernel[axis] / reach.elements(axis, size, *padding))
         return factor
 
     def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -142,6 +137,7 @@ def read_average_pool(node: OnnxNode) -> Reading:
         raise Unsupported(f"a pool in {len(kernel)} dimensions; 1 and 2 are supported")
     window = read_window(node, kernel, shape[1:])
     extension = ceil_extension(window, shape[1:]) if node.integer("ceil_mode", 0) else (0,) * len(kernel)
+    require_elements(extended(window, extension), shape[1:])
     return Reading(AveragePool(window, bool(node.integer("count_include_pad", 0)), extension), (name,))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
-from snnconvert.operators.window import Window, ceil_extension, extended, read_window
+from snnconvert.operators.window import Window, ceil_extension, extended, read_window, require_elements
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +65,7 @@ def read_max_pool(node: OnnxNode) -> Reading:
     window = read_window(node, kernel, shape[1:])
     if node.integer("ceil_mode", 0):
         window = extended(window, ceil_extension(window, shape[1:]))
+    require_elements(window, shape[1:])
     return Reading(MaxPool(window), (name,))
 
 

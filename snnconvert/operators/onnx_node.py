@@ -9,16 +9,27 @@ from numpy.typing import NDArray
 from snnconvert.graph import Operator, Shape
 from snnconvert.registry import Registry
 
+MAX_ELEMENTS = 2**26  # of one sample of one value
+MAX_INTEGERS = 1024  # in a list of axes, sizes or pads
+
 Array = NDArray[np.generic]
 
 
 class Unsupported(Exception):  # noqa: N818 - a refusal with its reason, told by the loader with the node's name
     """This node cannot be taken: why, and what the user can do."""
 
+    code = "E123"
+
     def __init__(self, reason: str, hint: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
+
+
+class TooLarge(Unsupported):
+    """This node asks for more memory than any network needs."""
+
+    code = "E122"
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class OnnxNode:
-    """One ONNX node. Input ``i`` is a constant (``constants[i]``) or a value of this sample shape (``shapes[i]``)."""
+    """One ONNX node. Input ``i`` is a constant (``constants[i]``) or a value of this sample shape (``shapes[i]``).
+
+    ``batch`` is the size of the batch axis, or a number that stands for it; ``outputs`` counts those with a name.
+    """
 
     name: str
     op_type: str
@@ -41,6 +55,7 @@ class OnnxNode:
     constants: tuple[Array | None, ...]
     shapes: tuple[Shape | None, ...]
     batch: int
+    outputs: int = 1
 
     def data(self, index: int = 0) -> tuple[str, Shape]:
         """Return name and sample shape of an input that must depend on the sample."""
@@ -100,6 +115,8 @@ class OnnxNode:
         value: object = self.attributes.get(name)
         if value is None and index is not None:
             found = self.optional(index)
+            if found is not None and found.size > MAX_INTEGERS:
+                raise Unsupported(f"'{name}' has {found.size} entries")
             value = None if found is None else [int(each) for each in np.atleast_1d(found)]
         if value is None:
             if default is None:

@@ -3,11 +3,13 @@
 Their scale is the input's, moved the same way: ``f(s * x) = f(s) * f(x)``.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from onnx import TensorProto
 from torch import Tensor
 
 from snnconvert.graph import OnnxWriter, Operator, Role, Shape, compact, full
@@ -24,9 +26,13 @@ class Reshape(Operator):
     keeps_spikes = True
 
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
-        if int(np.prod(inputs[0])) != int(np.prod(self.shape)):
+        if math.prod(inputs[0]) != math.prod(self.shape):
             raise ValueError(f"cannot reshape {inputs[0]} to {self.shape}")
         return self.shape
+
+    def undone(self, shape: Shape) -> "Reshape":
+        """Return the reshape that gives a sample its ``shape`` back."""
+        return Reshape(shape)
 
     def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
         return inputs[0].reshape(inputs[0].shape[0], *self.shape)
@@ -51,6 +57,10 @@ class Transpose(Operator):
         if sorted(self.order) != list(range(len(inputs[0]))):
             raise ValueError(f"order {self.order} of a sample of shape {inputs[0]}")
         return tuple(inputs[0][axis] for axis in self.order)
+
+    def undone(self, shape: Shape) -> "Transpose":
+        """Return the permutation that gives a sample its ``shape`` back."""
+        return Transpose(tuple(self.order.index(axis) for axis in range(len(shape))))
 
     def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
         return inputs[0].permute(0, *(axis + 1 for axis in self.order))
@@ -108,17 +118,18 @@ class Identity(Operator):
         writer.node("Identity", [inputs[0]], output)
 
 
-def _reshaped(node: OnnxNode, target: Sequence[int]) -> Reading:
-    """Read a reshape of the whole tensor to ``target`` (batch first, -1 allowed once)."""
+def _reshaped(node: OnnxNode, target: Sequence[int], wished: Sequence[int] = ()) -> Reading:
+    """Read a reshape of the whole tensor to ``target`` (batch first, -1 allowed once), in the file ``wished``."""
     name, shape = node.data()
-    total = node.batch * int(np.prod(shape))
-    known = int(np.prod([size for size in target if size != -1]))
+    total = node.batch * math.prod(shape)
+    known = math.prod(size for size in target if size != -1)
     if list(target).count(-1) > 1 or any(size < -1 for size in target) or known <= 0 or total % known:
-        raise Unsupported(f"shape {tuple(target)} for {total} elements")
+        raise Unsupported(f"shape {tuple(wished)} for samples of shape {shape}")
     resolved = tuple(total // known if size == -1 else size for size in target)
-    if int(np.prod(resolved)) != total or not resolved or resolved[0] != node.batch:
+    if math.prod(resolved) != total or resolved[:1] != (node.batch,):
         raise Unsupported(
-            f"it reshapes the batch axis (to {tuple(target)})", "every sample must be treated alone: keep axis 0"
+            f"it reshapes the batch axis (samples of shape {shape} to {tuple(wished)})",
+            "every sample must be treated alone: keep axis 0",
         )
     return Reading(Reshape(resolved[1:]), (name,))
 
@@ -128,12 +139,12 @@ def read_reshape(node: OnnxNode) -> Reading:
     """Read Reshape with a constant shape, where 0 copies a size."""
     _, shape = node.data()
     source = (node.batch, *shape)
-    target = node.integers("shape", index=1)
+    target = wished = node.integers("shape", index=1)
     if not node.integer("allowzero", 0):
         if any(size == 0 and axis >= len(source) for axis, size in enumerate(target)):
             raise Unsupported(f"shape {target} for a tensor with {len(source)} axes")
         target = tuple(source[axis] if size == 0 else size for axis, size in enumerate(target))
-    return _reshaped(node, target)
+    return _reshaped(node, target, wished)
 
 
 @READERS.register("Flatten")
@@ -141,9 +152,9 @@ def read_flatten(node: OnnxNode) -> Reading:
     """Read Flatten at axis 1."""
     _, shape = node.data()
     axis = node.integer("axis", 1)
-    if axis not in (1, -len(shape)):
-        raise Unsupported(f"axis {axis}: it flattens across the batch" if axis == 0 else f"axis {axis}", "use axis 1")
-    return _reshaped(node, (node.batch, int(np.prod(shape))))
+    if axis != 1 and (axis >= 0 or axis + len(shape) != 0):
+        raise Unsupported(f"axis {axis}: it flattens across the batch", "use axis 1")
+    return _reshaped(node, (node.batch, math.prod(shape)))
 
 
 @READERS.register("Squeeze")
@@ -169,6 +180,8 @@ def read_unsqueeze(node: OnnxNode) -> Reading:
     axes = node.integers("axes", index=1)
     rank = len(shape) + len(axes)
     chosen = {node.sample_axis(axis, rank) for axis in axes}
+    if len(chosen) != len(axes):
+        raise Unsupported(f"axes {axes} name one axis twice")
     sizes = iter(shape)
     return _reshaped(node, (node.batch, *(1 if axis in chosen else next(sizes) for axis in range(rank))))
 
@@ -195,6 +208,14 @@ def read_concat(node: OnnxNode) -> Reading:
 @READERS.register("Identity")
 def read_identity(node: OnnxNode) -> Reading:
     """Read Identity."""
+    return Reading(Identity(), (node.data()[0],))
+
+
+@READERS.register("Cast")
+def read_cast(node: OnnxNode) -> Reading:
+    """Read a cast to float32, which every value already is."""
+    if node.integer("to", 0) != TensorProto.FLOAT:
+        raise Unsupported(f"a cast to type {node.integer('to', 0)}", "export the network in float32")
     return Reading(Identity(), (node.data()[0],))
 
 

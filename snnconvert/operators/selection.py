@@ -5,6 +5,7 @@
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,9 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape, compact
-from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
-
-MAX_ELEMENTS = 2**28  # of one padded sample
+from snnconvert.operators.onnx_node import MAX_ELEMENTS, READERS, OnnxNode, Reading, TooLarge, Unsupported
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,18 +207,20 @@ def read_pad(node: OnnxNode) -> Reading:
         raise Unsupported(f"it pads with {filled:g}; zeros are supported")
     rank = len(shape) + 1
     pads = node.integers("pads", index=1)
-    axes = [axis % rank for axis in node.integers("axes", tuple(range(rank)), index=3)]
+    axes = node.integers("axes", tuple(range(rank)), index=3)
+    if not all(-rank <= axis < rank for axis in axes):
+        raise Unsupported(f"axes {axes} of a tensor with {rank} axes")
     if len(pads) != 2 * len(axes):
         raise Unsupported(f"{len(pads)} pads for {len(axes)} axes")
     before, after = [0] * rank, [0] * rank
     for index, axis in enumerate(axes):
-        before[axis], after[axis] = pads[index], pads[index + len(axes)]
+        before[axis % rank], after[axis % rank] = pads[index], pads[index + len(axes)]
     if before[0] or after[0]:
         raise Unsupported("it pads the batch")
     if min(before + after) < 0:
         raise Unsupported("negative pads", "use Slice")
-    if np.prod([float(b + n + a) for b, n, a in zip(before[1:], shape, after[1:], strict=True)]) > MAX_ELEMENTS:
-        raise Unsupported(f"pads {pads} make a sample of more than {MAX_ELEMENTS} elements")
+    if math.prod(b + n + a for b, n, a in zip(before[1:], shape, after[1:], strict=True)) > MAX_ELEMENTS:
+        raise TooLarge(f"pads {pads} make a sample of more than {MAX_ELEMENTS} elements")
     return Reading(Pad(tuple(before[1:]), tuple(after[1:])), (name,))
 
 

@@ -1,13 +1,15 @@
 """Sliding windows: kernel, stride, dilation and padding, shared by convolutions and pools."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from snnconvert.operators.onnx_node import OnnxNode, Unsupported
+from snnconvert.operators.onnx_node import MAX_ELEMENTS, OnnxNode, TooLarge, Unsupported
 
 MAX_SIZE = 2**20  # of a kernel, stride or pad: larger numbers are mistakes or attacks
 
@@ -38,6 +40,17 @@ class Window:
     def symmetric(self) -> bool:
         """Whether torch's own padding arguments can express the padding."""
         return self.before == self.after
+
+    def elements(self, axis: int, size: int, first: int = 0, last: int = 0) -> Tensor:
+        """Count, for each position of the window along an axis, the elements under it, ``(positions,)``.
+
+        ``first`` and ``last`` say how much of the padding before and after counts as elements.
+        """
+        before, step, reach = self.before[axis], self.dilation[axis], self.dilation[axis] * (self.kernel[axis] - 1) + 1
+        counted = torch.zeros(before + size + self.after[axis], dtype=torch.float64)
+        counted[before - first : before + size + last] = 1
+        windows: Tensor = counted.unfold(0, reach, self.stride[axis])
+        return windows[:, ::step].sum(1)
 
     def padded(self, x: Tensor, value: float = 0.0) -> tuple[Tensor, tuple[int, ...]]:
         """Return the input, padded where that is needed, and the padding that torch still has to do."""
@@ -77,13 +90,28 @@ def read_window(node: OnnxNode, kernel: Sequence[int], space: Sequence[int]) -> 
     if auto != "NOTSET":
         before = after = (0,) * rank
     if auto.startswith("SAME"):
+        if dilation != (1,) * rank:
+            raise Unsupported(f"auto_pad '{auto}' with dilations {dilation}", "export with pads as numbers")
         missing = [
             max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
             for size, k, s, d in zip(space, kernel, stride, dilation, strict=True)
         ]
         small, large = tuple(m // 2 for m in missing), tuple(m - m // 2 for m in missing)
         before, after = (small, large) if auto == "SAME_UPPER" else (large, small)
+    channels = node.data()[1][0]
+    if channels * math.prod(n + b + a for n, b, a in zip(space, before, after, strict=True)) > MAX_ELEMENTS:
+        raise TooLarge(f"pads {(*before, *after)} make a sample of more than {MAX_ELEMENTS} elements")
     return Window(tuple(kernel), stride, dilation, before, after)
+
+
+def require_elements(window: Window, space: Sequence[int]) -> None:
+    """Refuse a pool with a window that lies wholly in the padding: it has no mean and no maximum."""
+    try:
+        window.output_size(space)
+    except ValueError as problem:
+        raise Unsupported(str(problem)) from None
+    if any(bool((window.elements(axis, size) == 0).any()) for axis, size in enumerate(space)):
+        raise Unsupported(f"pads {(*window.before, *window.after)}: a window would lie wholly in the padding")
 
 
 def ceil_extension(window: Window, space: Sequence[int]) -> tuple[int, ...]:

@@ -4,7 +4,9 @@ This file is carried by the evaluator of every bundle unchanged: numpy and ONNX 
 """
 
 import argparse
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,22 +25,30 @@ class Evaluator:
     """The exported network of a bundle folder, ready to run."""
 
     def __init__(self, folder: Path) -> None:
-        import onnxruntime  # late: the slowest import, and useless where the arguments are wrong
+        try:
+            import onnxruntime  # late: the slowest import, and useless where the arguments are wrong
+        except ImportError:
+            raise OutputError("E404", "onnxruntime is not installed", "pip install onnxruntime") from None
 
         self.folder = folder
-        path = folder / "snn.onnx"
-        if not path.is_file():
+        self.path = folder / "snn.onnx"
+        if not self.path.is_file():
             raise UsageError("E001", f"{folder}: no bundle (it has no snn.onnx)", "give the folder that convert wrote")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
+        content = self.path.read_bytes()
         try:
-            self.session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-            self.about: dict[str, Any] = json.loads(self.session.get_modelmeta().custom_metadata_map["snnconvert"])
+            self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self.about = _checked(json.loads(self.session.get_modelmeta().custom_metadata_map["snnconvert"]))
+            self.shape: tuple[int, ...] = tuple(self.about["input"])
+            self.preprocessing = Preprocessing.parse(self.about["preprocess"])
+            self.fan_out = {name: unpacked(each["fan_out"]) for name, each in self.about["emitters"].items()}
+            self._inputs = {value.name: value.shape for value in self.session.get_inputs()}
+            self._outputs = [value.name for value in self.session.get_outputs()]
+            if self._inputs["input"][1:] != self.about["input"] or not self.fan_out.keys() <= {*self._outputs}:
+                raise ValueError("the metadata does not belong to the network")
         except Exception as problem:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
-            raise OutputError("E403", f"{path}: damaged ({str(problem).splitlines()[0][:160]})") from None
-        self.shape: tuple[int, ...] = tuple(self.about["input"])
-        self.preprocessing = Preprocessing.parse(self.about["preprocess"])
-        self._outputs = [output.name for output in self.session.get_outputs()]
+            raise _damaged(self.path, problem) from None
 
     def steps(self, x: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """Present a batch ``(N, ...)`` at every step and yield all outputs of each step, without end."""
@@ -49,20 +59,21 @@ class Evaluator:
         step = 0
         while True:
             feed = {"input": x, "step": np.asarray(step, np.int64), **states}
-            known = {entry.name for entry in self.session.get_inputs()}
-            values = self.session.run(self._outputs, {name: value for name, value in feed.items() if name in known})
-            found = dict(zip(self._outputs, values, strict=True))
-            states = {name: found[state["next"]] for name, state in self.about["states"].items()}
+            try:
+                given = {name: value for name, value in feed.items() if name in self._inputs}
+                found = dict(zip(self._outputs, self.session.run(self._outputs, given), strict=True))
+                states = {name: found[state["next"]] for name, state in self.about["states"].items()}
+            except Exception as problem:  # noqa: BLE001 - as above
+                raise _damaged(self.path, problem) from None
             yield found
             step += 1
 
     def answers(self, x: np.ndarray, steps: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return, at each of the steps, classes ``(steps, N)`` and the totals of spikes and SynOps so far."""
-        fan_out = {name: unpacked(each["fan_out"]) for name, each in self.about["emitters"].items()}
         answers, spikes, synops = [], [], []
         fired = used = 0.0
         for step, found in enumerate(self.steps(x), start=1):
-            for name, connections in fan_out.items():
+            for name, connections in self.fan_out.items():
                 by_neuron = found[name].sum(0, dtype=np.float64)
                 fired += float(by_neuron.sum())
                 used += float((by_neuron * connections).sum())
@@ -80,10 +91,10 @@ class Evaluator:
         if not path.is_file():
             return {}
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 return {str(name): int(answer) for name, answer in zip(stored["id"], stored["ann"], strict=True)}
-        except (OSError, ValueError, KeyError) as problem:
-            raise OutputError("E403", f"{path}: damaged ({problem})") from None
+        except Exception as problem:  # noqa: BLE001 - zip, zlib and numpy have their own
+            raise _damaged(path, problem) from None
 
     def dataset(self, path: str | None) -> tuple[Dataset, np.ndarray]:
         """Open the samples of ``path``, or those that the conversion was evaluated on."""
@@ -122,6 +133,24 @@ class Evaluator:
         document = outcomes.document(self.about["macs"]["snn_first_layer"], self.about["macs"]["ann"])
         document["schedule"] = self.about["schedule"]
         return {**document, "layers": []}, outcomes
+
+
+def _damaged(path: Path, problem: Exception) -> OutputError:
+    told = next(iter(str(problem).splitlines()), type(problem).__name__)[:160]
+    return OutputError("E403", f"{path}: damaged ({told})", "the bundle is not as it was written: make it again")
+
+
+def _checked(about: Any) -> dict[str, Any]:
+    """Return the metadata of snn.onnx; ValueError where it is not what the conversion writes."""
+    kinds: dict[str, type] = dict.fromkeys(("preprocess", "states", "emitters", "schedule", "macs"), dict)
+    kinds |= {"input": list, "steps": list, "batch_size": int, "evaluation": str}
+    for name, kind in kinds.items():
+        if not isinstance(about, dict) or not isinstance(about.get(name), kind):
+            raise ValueError(f"metadata: '{name}' is missing or wrong")
+    numbers = [*about["input"], *about["steps"], about["schedule"]["T"], *about["macs"].values()]
+    if not about["steps"] or not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("metadata: what should be whole numbers is not")
+    return dict(about)
 
 
 def check_classes(dataset: Dataset, classes: int | None) -> None:
@@ -182,9 +211,15 @@ def evaluate_here(arguments: Sequence[str] | None = None) -> int:
         if options.json:
             told = {"code": error.code, "message": error.message, "hint": error.hint}
             sys.stdout.write(json.dumps({"error": told}) + "\n")
-        sys.stderr.write(f"{error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        for line in (str(error), f"hint: {error.hint}") if error.hint else (str(error),):
+            sys.stderr.write("".join(each if each.isprintable() else "\ufffd" for each in line) + "\n")
         return error.exit_status
     except KeyboardInterrupt:
         return 130
-    sys.stdout.write((json.dumps(document, indent=1) if options.json else plain_table(document)) + "\n")
+    try:
+        sys.stdout.write((json.dumps(document, indent=1) if options.json else plain_table(document)) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on: nothing may be written at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return 0

@@ -1,21 +1,27 @@
 """Tells, for every node of the model file, what has become of it."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from snnconvert.graph import Graph, Node, Role
+from snnconvert.graph import Node, Origin, Role
 from snnconvert.network import SpikingNetwork, Traffic
 
 
-def fates(loaded: Graph, network: SpikingNetwork) -> list[dict[str, Any]]:
-    """Return name, operator, fate, scale and detail of every node, in the order of the file."""
-    holders = {origin: node for node in network.graph.nodes for origin in node.origins}
+def fates(origins: Sequence[Origin], network: SpikingNetwork | None) -> list[dict[str, Any]]:
+    """Return name, operator, fate, scale and detail of every node of the file, in its order.
+
+    Without a network (some node is refused) the others are ``readable``.
+    """
+    holders = {} if network is None else {origin: node for node in network.graph.nodes for origin in node.origins}
     rows = []
-    for origin in loaded.origins:
+    for origin in origins:
         row: dict[str, Any] = {"name": origin.name, "operator": origin.operator, "scale": None, "detail": ""}
         holder = holders.get(origin.name)
         if origin.fate:
             fate, _, detail = origin.fate.partition(": ")
             row |= {"fate": fate, "detail": detail}
+        elif network is None:
+            row |= {"fate": "readable"}
         elif holder is None:
             row |= {"fate": "folded", "detail": "it changed nothing"}
         else:

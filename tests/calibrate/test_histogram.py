@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -74,7 +75,7 @@ def test_percentiles_are_within_the_stated_error_of_numpy(
     st.lists(st.one_of(st.just(0.0), st.floats(-100, 0, width=32), st.floats(TINY, HUGE, width=32)), min_size=1),
     st.floats(0.001, 100),
 )
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_percentiles_of_any_numbers_are_within_the_stated_error(numbers: list[float], percent: float) -> None:
     assert_percentiles_of(histogram_of(column(*numbers)), column(*numbers), percent)
 
@@ -87,6 +88,7 @@ def test_the_stated_error_is_reached_but_not_passed() -> None:
 
 
 @given(st.lists(st.floats(0, width=32, allow_infinity=False), min_size=1), st.sampled_from([100, 100.0, 120]))
+@settings(deadline=None)
 def test_a_hundred_percent_is_the_exact_maximum(numbers: list[float], percent: float) -> None:
     histogram = histogram_of(column(*numbers))
     assert histogram.maximum[0] == np.float32(max(numbers))
@@ -94,6 +96,7 @@ def test_a_hundred_percent_is_the_exact_maximum(numbers: list[float], percent: f
 
 
 @given(st.lists(st.floats(TINY, HUGE, width=32), min_size=1))
+@settings(deadline=None)
 def test_percentiles_rise_with_the_percentage_and_stay_under_the_maximum(numbers: list[float]) -> None:
     histogram = histogram_of(column(*numbers))
     found = [float(histogram.percentile(percent)[0]) for percent in (*PERCENTS, 100)]
@@ -108,6 +111,21 @@ def test_neither_order_nor_batches_change_a_count(channels: int) -> None:
     assert same_counts(whole, histogram_of(rng.permutation(numbers)))
     assert same_counts(whole, histogram_of(*np.array_split(numbers, 13)))
     assert same_counts(whole, histogram_of(*(row[None] for row in numbers)))
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_number_of_threads_changes_no_count(channels: int) -> None:
+    numbers = np.random.default_rng(3).normal(size=(1001, channels)).astype(np.float32)
+    many = histogram_of(numbers)
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        one = histogram_of(numbers)
+        one.merge(many)
+    finally:
+        numba.set_num_threads(threads)
+    many.merge(histogram_of(numbers))
+    assert same_counts(one, many)
 
 
 @pytest.mark.parametrize("channels", [1, 5])

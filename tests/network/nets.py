@@ -1,5 +1,6 @@
 """Small networks for tests, built node by node, and from recipes of blocks."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -40,7 +41,7 @@ class Net:
     def draw(self, *shape: int) -> Tensor:
         if self.dyadic:
             return torch.randint(-6, 9, shape, generator=self.make) / 16
-        return torch.randn(shape, generator=self.make) / max(1, shape[1:].numel() if len(shape) > 1 else 1) ** 0.5
+        return torch.randn(shape, generator=self.make) / math.prod(shape[1:]) ** 0.5
 
     def add(self, operator: Operator, *inputs: str, name: str = "") -> str:
         name = name or f"{type(operator).__name__.lower()}{len(self.nodes)}"
@@ -86,7 +87,7 @@ class Net:
         return self.add(Reshape(shape), x)
 
     def flatten(self, x: str) -> str:
-        return self.reshape(x, int(torch.Size(self.shapes[x]).numel()))
+        return self.reshape(x, math.prod(self.shapes[x]))
 
     def transpose(self, x: str, *order: int) -> str:
         return self.add(Transpose(order), x)
@@ -173,12 +174,11 @@ BLOCKS: dict[str, Callable[[Net, str], str]] = {
     "shuffle": shuffle,
     "read twice": read_twice,
 }
-SIZE = 9  # of the images of recipes
 
 
-def recipe(blocks: Sequence[str], dyadic: bool = False, seed: int = 0) -> Graph:
-    """Return the folded network of these blocks in a row, with a mean and a linear layer at the end."""
-    net = Net(2, SIZE, SIZE, dyadic=dyadic, seed=seed)
+def recipe(blocks: Sequence[str], dyadic: bool = False, seed: int = 0, size: int = 9) -> Graph:
+    """Return the folded network of these blocks in a row over square images, with a pool and a linear layer behind."""
+    net = Net(2, size, size, dyadic=dyadic, seed=seed)
     x = "x"
     for block in blocks:
         x = BLOCKS[block](net, x)

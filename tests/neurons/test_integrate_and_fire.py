@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -64,6 +64,7 @@ def test_spikes_and_potential_hold_the_whole_charge_up_to_rounding() -> None:
 
 
 @given(st.integers(0, 64), st.integers(0, 63), st.integers(1, 200))
+@settings(deadline=None)
 def test_the_number_of_spikes_is_the_floored_charge(current: int, initial: int, steps: int) -> None:
     neuron = IntegrateAndFire("subtract", initial / 64)
     count, _ = count_and_state(neuron, torch.full((steps, 1), current / 64))
@@ -71,12 +72,14 @@ def test_the_number_of_spikes_is_the_floored_charge(current: int, initial: int, 
 
 
 @given(st.integers(0, 64), st.sampled_from([1, 2, 4, 8, 16, 32]))
+@settings(deadline=None)
 def test_half_a_threshold_at_the_start_rounds_the_activation(current: int, steps: int) -> None:
     count, _ = count_and_state(IntegrateAndFire("subtract", 0.5), torch.full((steps, 1), current / 64))
     assert int(count) == math.floor(Fraction(current * steps, 64) + Fraction(1, 2))
 
 
 @given(st.integers(1, 128), st.integers(0, 63), st.integers(1, 200))
+@settings(deadline=None)
 def test_reset_to_zero_starts_each_period_anew(current: int, initial: int, steps: int) -> None:
     neuron = IntegrateAndFire("zero", initial / 64)
     count, _ = count_and_state(neuron, torch.full((steps, 1), current / 64))

@@ -1,0 +1,38 @@
+"""Runs the benchmarks that are named, or all of them, and writes the page of results."""
+
+import sys
+import time
+
+from benchmarks import costs, fidelity, loading, neuron
+from benchmarks.report import DATA, save
+
+BENCHMARKS = {
+    "start": costs.start,
+    "calibration": costs.calibration,
+    "memory": costs.memory,
+    "neuron": neuron.run,
+    "loading": loading.run,
+    "mnist": fidelity.mnist,
+    "resnet20": fidelity.resnet20,
+    "others": fidelity.others,
+}
+
+
+def main(names: list[str]) -> int:
+    """Run benchmarks by name; return the exit status."""
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown or not DATA.is_dir():
+        print(f"unknown: {unknown}; known: {[*BENCHMARKS]}" if unknown else f"no data at {DATA}: set SNNCONVERT_DATA")
+        return 2
+    for name in names or BENCHMARKS:
+        started = time.perf_counter()
+        section = BENCHMARKS[name]()
+        save(section)
+        print(f"{name} ({time.perf_counter() - started:.0f} s): {section.verdict}", flush=True)
+        for row in [section.header, *section.rows]:
+            print("   ", " | ".join(row), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

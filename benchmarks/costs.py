@@ -1,0 +1,99 @@
+"""Time of calibration and of --help, memory against T: ratios measured in one run."""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from benchmarks.networks import BY_NAME, path_of
+from benchmarks.report import Section, machine
+from snnconvert.calibrate import collect
+from snnconvert.data import Preprocessing, batches, open_dataset
+from snnconvert.fold import PASSES
+from snnconvert.graph import apply_passes
+from snnconvert.load import load_model
+
+THREADS = 2
+ROUNDS = 7
+MEMORY = """
+import resource, sys
+import torch
+from benchmarks.fidelity import curve
+torch.set_num_threads(2)
+curve("cifar10_akamaster_resnet20", [int(sys.argv[1])], samples=64, calib=128)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Time one call."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def calibration() -> Section:
+    """Calibrate on 1,000 CIFAR-10 images through ResNet-20, against ONNX Runtime on the same images, turn by turn."""
+    from pathlib import Path
+
+    import onnxruntime
+
+    torch.set_num_threads(THREADS)
+    network = BY_NAME["cifar10_akamaster_resnet20"]
+    loaded = load_model(Path(path_of(network.name)))
+    dataset, prepare = open_dataset(network.calib), Preprocessing.parse(network.preprocess)
+    parts = [x for _, x in batches(dataset, np.arange(1000), prepare, loaded.graph.input_shape, 64)]
+    folded, _ = apply_passes(loaded.graph, PASSES, torch.from_numpy(parts[0][:8]))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    session = onnxruntime.InferenceSession(path_of(network.name), options, providers=["CPUExecutionProvider"])
+    work = {
+        "ONNX Runtime, forward pass": lambda: [session.run(None, {"input": x}) for x in parts],
+        "calibrate per layer": lambda: collect(folded, parts, False, torch.device("cpu")),
+        "calibrate per channel": lambda: collect(folded, parts, True, torch.device("cpu")),
+    }
+    for function in work.values():
+        function()  # warm
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(ROUNDS):
+        for name, function in work.items():
+            times[name].append(seconds(function))
+    base = statistics.median(times["ONNX Runtime, forward pass"])
+    rows, ratios = [], []
+    for name, found in times.items():
+        ratios.append(statistics.median(found) / base)
+        rows.append([name, f"{statistics.median(found):.2f} s", f"{min(found):.2f} s", f"{ratios[-1]:.2f}"])
+    goal = "met" if max(ratios) < 3 else "missed"
+    verdict = (
+        f"Goal (under 3 x ONNX Runtime, in process, warm, {THREADS} threads): **{goal}**; median of {ROUNDS} turns."
+    )
+    header = ["1,000 images", "median", "minimum", "ratio"]
+    return Section("calibration", "Cost of calibration", header, rows, verdict, machine())
+
+
+def start() -> Section:
+    """Time ``snnconvert --help`` as a whole process."""
+    command = [sys.executable, "-m", "snnconvert", "--help"]
+    times = [seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(15)][1:]
+    median = statistics.median(times)
+    verdict = f"Goal (under 0.3 s): **{'met' if median < 0.3 else 'missed'}**; {len(times)} runs after a first one."
+    rows = [["snnconvert --help", f"{median:.3f} s", f"{max(times):.3f} s"]]
+    return Section("start", "Time to the first word", ["command", "median", "maximum"], rows, verdict, machine())
+
+
+def memory() -> Section:
+    """Peak memory of a whole conversion of ResNet-20 (64 evaluation samples) at T = 16 and T = 256."""
+    peaks = {}
+    for steps in (16, 256):
+        found = subprocess.run(
+            [sys.executable, "-c", MEMORY, str(steps)], check=True, capture_output=True, text=True
+        ).stdout
+        peaks[steps] = int(found.split()[-1]) / 1024
+    ratio = peaks[256] / peaks[16]
+    rows = [[f"T = {steps}", f"{peak:.0f} MiB"] for steps, peak in peaks.items()]
+    verdict = f"Goal (at most 1.2 x): **{'met' if ratio <= 1.2 else 'missed'}**; ratio {ratio:.2f}."
+    return Section("memory", "Peak memory against T", ["ResNet-20", "peak resident set"], rows, verdict, machine())

@@ -1,0 +1,92 @@
+"""Accuracy and agreement against time steps on the real networks, whole test sets where they are small enough."""
+
+import torch
+
+from benchmarks.networks import BY_NAME, path_of
+from benchmarks.report import HERE, Section, machine
+from snnconvert import pipeline
+from snnconvert.config import build_job
+from snnconvert.report.curve import accuracy_curve_svg
+from snnconvert.report.tables import steps_table
+
+
+def curve(name: str, steps: list[int], samples: int | None = None, calib: int = 1000, **convert: object) -> dict:
+    """Convert a network and return its metrics; nothing is written."""
+    network = BY_NAME[name]
+    document = {
+        "model": path_of(name),
+        "calib": {"path": network.calib, "samples": calib},
+        "eval": {"path": None if network.evaluation == network.calib else network.evaluation, "samples": samples},
+        "preprocess": network.preprocess,
+        "convert": {"steps": steps, **convert},
+    }
+    job, device = build_job(document, name), torch.device("cpu")
+    conversion = pipeline.convert(job, device, pipeline.Silent())
+    pipeline.evaluate(conversion, device, pipeline.Silent())
+    return conversion.metrics
+
+
+def cells(metrics: dict) -> list[str]:
+    """Return ``accuracy (agreement)`` at each step."""
+    return [f"{100 * row['accuracy']:.2f} ({100 * row['agreement']:.2f})" for row in metrics["steps"]]
+
+
+def resnet20() -> Section:
+    """ResNet-20 on all of CIFAR-10's test images, percentile 99.9 per layer and per channel, T to 64."""
+    steps = [1, 2, 4, 8, 16, 32, 64]
+    rows = []
+    for label, options in (("per layer", {"per_channel": False}), ("per channel", {"per_channel": True})):
+        metrics = curve("cifar10_akamaster_resnet20", steps, **options)
+        rows.append([label, *cells(metrics), f"{100 * metrics['ann']['accuracy']:.2f}"])
+    picture = accuracy_curve_svg(metrics, standalone=True)  # of the default, per channel
+    (HERE.parent / "docs" / "resnet20.svg").write_text(picture, encoding="utf-8")
+    (HERE / "results" / "resnet20_table.txt").write_text(steps_table(metrics), encoding="utf-8")
+    for label, options in (
+        ("per layer, initial potential 0 *", {"per_channel": False, "initial_potential": 0.0}),
+        ("per layer, percentile of all *", {"per_channel": False, "percentile_of": "all"}),
+        ("per layer, reset to zero *", {"per_channel": False, "reset": "zero"}),
+    ):
+        metrics = curve("cifar10_akamaster_resnet20", steps, samples=1000, **options)
+        rows.append([label, *cells(metrics), f"{100 * metrics['ann']['accuracy']:.2f}"])
+    header = ["percentile 99.9", *(f"T = {step}" for step in steps), "ANN"]
+    verdict = (
+        "Accuracy in percent (agreement with the ANN); 1,000 calibration images, 10,000 test images; "
+        "rows with * on 1,000 of them."
+    )
+    return Section("resnet20", "ResNet-20 on CIFAR-10", header, rows, verdict, machine())
+
+
+def mnist() -> Section:
+    """The MNIST CNNs on all 10,000 test images."""
+    steps = [1, 2, 4, 8, 16, 32]
+    rows, losses = [], []
+    for name in ("mnist_cntk_mnist-8", "mnist_ccoltong_lenetreg", "mnist_sinabs_cnn_avgpool", "mnist_ademrahal_lenet5"):
+        metrics = curve(name, steps)
+        losses.append(100 * (metrics["ann"]["accuracy"] - metrics["steps"][-1]["accuracy"]))
+        rows.append([name, *cells(metrics), f"{100 * metrics['ann']['accuracy']:.2f}"])
+    goal = "met" if max(losses) <= 0.5 else "missed"
+    verdict = (
+        f"Goal (within 0.5 points of the ANN at T = 32): **{goal}**; largest loss {max(losses):.2f} points. "
+        "Accuracy in percent (agreement); defaults (percentile 99.9 per channel), 1,000 calibration images."
+    )
+    header = ["network", *(f"T = {step}" for step in steps), "ANN"]
+    return Section("mnist", "CNNs on MNIST", header, rows, verdict, machine())
+
+
+def others() -> Section:
+    """ResNet-8 on CIFAR-10, MobileNetV1 and SqueezeNet on ImageNet: curves as they are."""
+    steps = [4, 8, 16, 32, 64, 128, 256]
+    rows = []
+    for name, samples, calib in (
+        ("cifar10_mlperf_resnet8", 1000, 1000),
+        ("mobilenetv1_0.25_224_imagenet", 100, 200),
+        ("squeezenet1.1_imagenet", 50, 200),
+    ):
+        metrics = curve(name, steps, samples=samples, calib=calib)
+        rows.append([name, str(samples), *cells(metrics), f"{100 * metrics['ann']['accuracy']:.2f}"])
+    header = ["network", "samples", *(f"T = {step}" for step in steps), "ANN"]
+    verdict = (
+        "Accuracy in percent (agreement); defaults. No goal but to convert, run and show. ImageNet: calibration and "
+        "evaluation samples are the two halves of 500 images."
+    )
+    return Section("others", "Deeper and wider networks", header, rows, verdict, machine())

@@ -1,0 +1,181 @@
+"""Signals, closed pipes, full disks: the right exit status, and the old bundle or the new one, never half of one."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from snnconvert.report.publish import verify_bundle
+
+# a shell may have started us with SIGINT ignored, which children inherit
+START = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from snnconvert.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+LIMITED = """
+import resource, sys
+from snnconvert.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def start_and_wait_for_simulation(job: list[str], work: Path, *options: str) -> subprocess.Popen[str]:
+    """Start a conversion of many steps; return it in the middle of the simulation."""
+    command = [sys.executable, "-c", START, *job, "--steps", "1000000", *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    child = subprocess.Popen(
+        command, cwd=work, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stderr is not None
+    for line in child.stderr:
+        if line.startswith("evaluate: "):
+            return child
+    raise AssertionError("the conversion ended before it began to simulate")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_in_the_middle_of_a_conversion(
+    job: list[str], work: Path, bundle: Path, number: signal.Signals, status: int
+) -> None:
+    shutil.copytree(bundle, work / "net_snn")
+    with start_and_wait_for_simulation(job, work, "--force") as child:
+        child.send_signal(number)
+        out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (status, "")
+    assert err.strip().splitlines() == ["interrupted: nothing unfinished was left behind"]
+    assert [path.name for path in work.iterdir()] == ["net_snn"]
+    verify_bundle(work / "net_snn")
+
+
+def test_kill_in_the_middle_keeps_the_old_bundle(job: list[str], work: Path, bundle: Path) -> None:
+    shutil.copytree(bundle, work / "net_snn")
+    with start_and_wait_for_simulation(job, work, "--force") as child:
+        child.kill()
+        child.communicate(timeout=60)
+    assert child.returncode == -signal.SIGKILL
+    assert [path.name for path in work.iterdir()] == ["net_snn"]
+    verify_bundle(work / "net_snn")
+    assert (work / "net_snn" / "run.json").read_bytes() == (bundle / "run.json").read_bytes()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["verify"], ["verify", "--json"]])
+def test_closed_pipe_is_silent(shell: Callable, bundle: Path, arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        result = shell(*arguments, *([bundle] if arguments[0] == "verify" else []), stdout=writing)
+    finally:
+        os.close(writing)
+    assert (result.status, result.err) == (141, "")
+
+
+def test_pipe_that_is_closed_early_keeps_the_bundle(shell: Callable, job: list[str], work: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        result = shell("-q", *job, stdout=writing)
+    finally:
+        os.close(writing)
+    assert (result.status, result.err) == (141, "")
+    verify_bundle(work / "net_snn")
+
+
+def test_both_streams_in_a_closed_pipe(bundle: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        for arguments, status in (([str(bundle)], 141), (["gone"], 2)):
+            command = [sys.executable, "-m", "snnconvert", "verify", *arguments]
+            assert subprocess.run(command, stdout=writing, stderr=writing, check=False).returncode == status
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [["verify"], ["--json", "verify"], ["--help"]])
+def test_full_stdout_is_told(shell: Callable, bundle: Path, arguments: list[str]) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        result = shell(*arguments, *([] if arguments == ["--help"] else [bundle]), stdout=full)
+    finally:
+        os.close(full)
+    assert result.status == 5
+    assert result.err.splitlines() == [
+        "error[E402]: cannot write the result: No space left on device",
+        "hint: is the disk full?",
+    ]
+
+
+def test_no_stdout_at_all(bundle: Path) -> None:
+    for redirect, status in ((">&-", 0), ("2>&-", 0), (">&- 2>&-", 0)):
+        command = f'"{sys.executable}" -m snnconvert verify "{bundle}" {redirect}'
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (status, "")
+
+
+def test_file_size_limit_keeps_the_old_bundle(shell: Callable, job: list[str], work: Path, bundle: Path) -> None:
+    shutil.copytree(bundle, work / "net_snn")
+    result = shell("-q", *job, "--force", prefix=[sys.executable, "-c", LIMITED])
+    error, hint = result.err.splitlines()
+    assert (result.status, result.out) == (5, "")
+    assert error.startswith("error[E402]: ")
+    assert "File too large (needed " in error
+    assert "raise the quota or file size limit" in hint
+    assert [path.name for path in work.iterdir()] == ["net_snn"]
+    verify_bundle(work / "net_snn")
+
+
+def in_a_mount(work: Path, options: str, prepare: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with a file system of its own at ``work/disk``; skip where that is not allowed."""
+    (work / "disk").mkdir()
+    mount = f'mount -t tmpfs -o {options} full "{work}/disk"'
+    probe = ["unshare", "-rm", "sh", "-c", mount]
+    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("no mounts of one's own here")
+    script = f'{mount} && {prepare} && "$@"; status=$?; ls -A "{work}/disk"; exit $status'
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    return subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, "sh", *command],
+        cwd=work,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_full_disk_keeps_the_old_bundle(job: list[str], work: Path, bundle: Path) -> None:
+    size = sum(-(-path.stat().st_size // 4096) * 4 for path in bundle.iterdir())
+    code = (
+        "import sys; from snnconvert.cli import main; status = main(sys.argv[1:]);"
+        "print(main(['verify', sys.argv[-1]])); sys.exit(status)"
+    )
+    done = in_a_mount(
+        work,
+        f"size={size * 3 // 2}k",
+        f'cp -r "{bundle}" disk/net_snn',
+        *[sys.executable, "-c", code, "-q", *job, "--force", "--out", "disk/net_snn"],
+    )
+    error, hint = done.stderr.splitlines()
+    assert done.returncode == 5
+    assert error.startswith("error[E402]: ")
+    assert "No space left on device (needed " in error
+    assert "free some space" in hint
+    assert done.stdout.splitlines() == ["disk/net_snn: whole, 8 files", "0", "net_snn"]
+
+
+def test_read_only_disk_is_refused_before_any_work(job: list[str], work: Path) -> None:
+    done = in_a_mount(work, "size=64k,ro", "true", *[sys.executable, "-m", "snnconvert", *job, "--out", "disk/net_snn"])
+    assert (done.returncode, done.stdout) == (5, "")
+    error, hint = done.stderr.splitlines()
+    assert error == f"error[E401]: {work}/disk/net_snn: '{work}/disk' is not writable"
+    assert hint == "hint: --out DIR writes elsewhere"

@@ -1,0 +1,240 @@
+"""Every ONNX operator, in each form that an opset gave it, is read as ONNX Runtime runs it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from snnconvert.load import load_model
+from snnconvert.operators.activation import ReLU
+from snnconvert.operators.affine import Affine
+from snnconvert.operators.average_pooling import AveragePool, Mean
+from snnconvert.operators.convolution import Convolution
+from snnconvert.operators.linear import Linear
+from snnconvert.operators.max_pooling import MaxPool
+from snnconvert.operators.reshape import Concat, Identity, Reshape, Transpose
+from snnconvert.operators.selection import Pad, Slice
+from snnconvert.operators.sum import Sum
+
+make = helper.make_node
+NEWEST = onnx.defs.onnx_opset_version()
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def scalar(value: float) -> np.ndarray:
+    return np.array(value, np.float32)
+
+
+@dataclass
+class Form:
+    """One node (or a few) with its weights, the opsets in which it has this form, and what it must become."""
+
+    operator: type
+    nodes: list[onnx.NodeProto]
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
+    shape: tuple[int, ...] = (4, 8, 7)
+    opsets: tuple[int, ...] = (18,)
+    batch: int | str = "N"
+    samples: int = 3
+
+
+def form(
+    operator: type, op_type: str, *inputs: str, weights: dict[str, np.ndarray] | None = None, **rest: object
+) -> Form:
+    ours = {key: rest.pop(key) for key in ("shape", "opsets", "batch", "samples") if key in rest}
+    return Form(operator, [make(op_type, ["x", *inputs], ["y"], **rest)], weights or {}, **ours)  # type: ignore[arg-type]
+
+
+KERNEL, KERNEL1 = {"w": noise(6, 4, 3, 2)}, {"w": noise(6, 4, 3)}
+NORMAL = {name: np.abs(noise(4, seed=seed)) + 0.1 for seed, name in enumerate("gbmv")}
+MATRIX, TURNED = {"w": noise(5, 7), "c": noise(5)}, {"w": noise(7, 5), "c": noise(5)}
+FLAT = (7,)
+SINCE_11, SINCE_13 = (11, 13, 18, NEWEST), (13, 18, NEWEST)
+POOL = {"kernel_shape": [3, 2], "strides": [2, 2]}
+
+FORMS = {
+    "relu": form(ReLU, "Relu", opsets=(7, 13, 14, NEWEST)),
+    "clip, attributes": form(ReLU, "Clip", opsets=(7, 10), min=0.0, max=0.5),
+    "clip, attributes, no ceiling": form(ReLU, "Clip", opsets=(7,), min=0.0),
+    "clip, inputs": form(
+        ReLU, "Clip", "l", "h", weights={"l": scalar(0), "h": scalar(0.5)}, opsets=(11, 12, 13, NEWEST)
+    ),
+    "clip, no ceiling": form(ReLU, "Clip", "l", weights={"l": scalar(0)}, opsets=(11, NEWEST)),
+    "clip, empty ceiling": form(ReLU, "Clip", "l", "", weights={"l": scalar(0)}, opsets=(11, NEWEST)),
+    "clip, the largest float": form(
+        ReLU, "Clip", "l", "h", weights={"l": scalar(0), "h": scalar(np.finfo(np.float32).max)}, opsets=(11,)
+    ),
+    "conv": form(Convolution, "Conv", "w", weights=KERNEL, opsets=(7, 11, NEWEST)),
+    "conv, all attributes": form(
+        Convolution,
+        "Conv",
+        "w",
+        "b",
+        weights={"w": noise(6, 2, 3, 2), "b": noise(6)},
+        group=2,
+        strides=[2, 1],
+        dilations=[1, 3],
+        pads=[1, 0, 2, 3],
+        kernel_shape=[3, 2],
+    ),
+    "conv, same upper": form(Convolution, "Conv", "w", weights=KERNEL, auto_pad="SAME_UPPER", strides=[2, 2]),
+    "conv, same lower": form(Convolution, "Conv", "w", weights=KERNEL, auto_pad="SAME_LOWER", strides=[2, 3]),
+    "conv, valid": form(Convolution, "Conv", "w", weights=KERNEL, auto_pad="VALID"),
+    "conv, empty bias": form(Convolution, "Conv", "w", "", weights=KERNEL),
+    "conv in one dimension": form(Convolution, "Conv", "w", weights=KERNEL1, shape=(4, 9), pads=[1, 2], strides=[2]),
+    "batch norm": form(Affine, "BatchNormalization", *"gbmv", weights=NORMAL, opsets=(7, 8, 9, 13, 14, 15, NEWEST)),
+    "batch norm, epsilon": form(Affine, "BatchNormalization", *"gbmv", weights=NORMAL, epsilon=0.1, momentum=0.5),
+    "batch norm of features": form(Affine, "BatchNormalization", *"gbmv", weights=NORMAL, shape=(4,), opsets=(9, 15)),
+    "batch norm of sequences": form(Affine, "BatchNormalization", *"gbmv", weights=NORMAL, shape=(4, 9)),
+    "batch norm, not training": form(Affine, "BatchNormalization", *"gbmv", weights=NORMAL, training_mode=0),
+    "gemm": form(Linear, "Gemm", "w", "c", weights=TURNED, shape=FLAT, opsets=(7, 9, 11, 13, NEWEST)),
+    "gemm, all attributes": form(
+        Linear, "Gemm", "w", "c", weights=MATRIX, shape=FLAT, alpha=0.5, beta=-2.0, transA=0, transB=1
+    ),
+    "gemm, no C": form(Linear, "Gemm", "w", weights=MATRIX, shape=FLAT, transB=1, opsets=(11, NEWEST)),
+    "gemm, C of one number": form(Linear, "Gemm", "w", "c", weights={"w": noise(7, 5), "c": noise(1)}, shape=FLAT),
+    "gemm, C scalar": form(Linear, "Gemm", "w", "c", weights={"w": noise(7, 5), "c": scalar(2)}, shape=FLAT),
+    "gemm, C of (1, O)": form(Linear, "Gemm", "w", "c", weights={"w": noise(7, 5), "c": noise(1, 5)}, shape=FLAT),
+    "matmul": form(Linear, "MatMul", "w", weights=TURNED, shape=FLAT, opsets=(7, 9, 13, NEWEST)),
+    "matmul on the last axis": form(Linear, "MatMul", "w", weights=TURNED, shape=(3, 7)),
+    "max pool": form(MaxPool, "MaxPool", **POOL, opsets=(7, 8, 10, 11, 12, NEWEST)),
+    "max pool, pads": form(MaxPool, "MaxPool", **POOL, pads=[1, 0, 2, 1]),
+    "max pool, dilations": form(MaxPool, "MaxPool", **POOL, dilations=[2, 3], opsets=(10, 12)),
+    "max pool, ceil": form(MaxPool, "MaxPool", kernel_shape=[3, 2], strides=[3, 2], ceil_mode=1, opsets=(10, NEWEST)),
+    "max pool, ceil and pads": form(MaxPool, "MaxPool", **POOL, ceil_mode=1, pads=[1, 1, 1, 1]),
+    "max pool, same upper": form(MaxPool, "MaxPool", **POOL, auto_pad="SAME_UPPER"),
+    "max pool, same lower": form(MaxPool, "MaxPool", **POOL, auto_pad="SAME_LOWER"),
+    "max pool, valid": form(MaxPool, "MaxPool", **POOL, auto_pad="VALID"),
+    "max pool in one dimension": form(MaxPool, "MaxPool", kernel_shape=[3], strides=[2], shape=(4, 9)),
+    "global max pool": form(MaxPool, "GlobalMaxPool", opsets=(7, NEWEST)),
+    "average pool": form(AveragePool, "AveragePool", **POOL, opsets=(7, 10, 11, 19, NEWEST)),
+    "average pool, pads": form(AveragePool, "AveragePool", **POOL, pads=[1, 0, 2, 1]),
+    "average pool, pads counted": form(AveragePool, "AveragePool", **POOL, pads=[1, 0, 2, 1], count_include_pad=1),
+    "average pool, ceil": form(
+        AveragePool, "AveragePool", kernel_shape=[3, 2], strides=[3, 2], ceil_mode=1, opsets=(10, 18, 19, NEWEST)
+    ),
+    "average pool, ceil and pads": form(AveragePool, "AveragePool", **POOL, ceil_mode=1, pads=[1, 1, 1, 1]),
+    "average pool, ceil and pads counted": form(
+        AveragePool, "AveragePool", **POOL, ceil_mode=1, pads=[1, 1, 1, 1], count_include_pad=1, opsets=(19, NEWEST)
+    ),
+    "average pool, same upper": form(AveragePool, "AveragePool", **POOL, auto_pad="SAME_UPPER"),
+    "average pool, same lower": form(AveragePool, "AveragePool", **POOL, auto_pad="SAME_LOWER"),
+    "average pool, same, counted": form(
+        AveragePool, "AveragePool", **POOL, auto_pad="SAME_UPPER", count_include_pad=1, opsets=(11, NEWEST)
+    ),
+    "average pool, dilations": form(AveragePool, "AveragePool", **POOL, dilations=[2, 3], opsets=(19, NEWEST)),
+    "average pool in one dimension": form(AveragePool, "AveragePool", kernel_shape=[3], pads=[1, 1], shape=(4, 9)),
+    "global average pool": form(Mean, "GlobalAveragePool", opsets=(7, NEWEST)),
+    "mean, attribute": form(Mean, "ReduceMean", axes=[2, 3], opsets=(7, 11, 13)),
+    "mean, negative axes": form(Mean, "ReduceMean", axes=[-1, -2], keepdims=0, opsets=(11, 13)),
+    "mean, input": form(Mean, "ReduceMean", "a", weights={"a": ints(2, 3)}, keepdims=0, opsets=(18, NEWEST)),
+    "mean over channels": form(Mean, "ReduceMean", "a", weights={"a": ints(1)}),
+    "add, channels": form(Affine, "Add", "c", weights={"c": noise(4, 1, 1)}, opsets=(7, 13, NEWEST)),
+    "add, batch axis": form(Affine, "Add", "c", weights={"c": noise(1, 4, 1, 1)}),
+    "add, scalar": form(Affine, "Add", "c", weights={"c": scalar(2)}),
+    "add, last axis": form(Affine, "Add", "c", weights={"c": noise(7)}),
+    "mul": form(Affine, "Mul", "c", weights={"c": noise(4, 1, 1)}),
+    "sub": form(Affine, "Sub", "c", weights={"c": noise(4, 8, 7)}),
+    "div": form(Affine, "Div", "c", weights={"c": np.abs(noise(4, 1, 1)) + 1}),
+    "constant - x": Form(Affine, [make("Sub", ["c", "x"], ["y"])], {"c": noise(4, 1, 1)}),
+    "constant + x": Form(Affine, [make("Add", ["c", "x"], ["y"])], {"c": noise(1, 4, 1, 1)}),
+    "constant * x": Form(Affine, [make("Mul", ["c", "x"], ["y"])], {"c": noise(7)}),
+    "sum": form(Sum, "Sum", "x", "x", opsets=(8, 13)),
+    "add of two values": form(Sum, "Add", "x"),
+    "flatten": form(Reshape, "Flatten", opsets=(7, 9, 11, 13, NEWEST)),
+    "flatten, negative axis": form(Reshape, "Flatten", axis=-3),
+    "reshape, 0 and -1": form(Reshape, "Reshape", "s", weights={"s": ints(0, -1)}, opsets=(7, 13, 14, NEWEST)),
+    "reshape, -1 first": form(Reshape, "Reshape", "s", weights={"s": ints(-1, 224)}),
+    "reshape, zeros": form(Reshape, "Reshape", "s", weights={"s": ints(0, 0, -1, 2)}),
+    "reshape, batch 1": form(Reshape, "Reshape", "s", weights={"s": ints(1, 56, 4)}, batch=1),
+    "reshape, batch 10": form(Reshape, "Reshape", "s", weights={"s": ints(10, -1)}, batch=10, samples=7),
+    "squeeze, attribute": form(Reshape, "Squeeze", axes=[2], shape=(4, 1, 7), opsets=(7, 11)),
+    "squeeze, input": form(Reshape, "Squeeze", "a", weights={"a": ints(-2)}, shape=(4, 1, 7), opsets=SINCE_13),
+    "squeeze, all": form(Reshape, "Squeeze", shape=(4, 1, 7)),
+    "unsqueeze, attribute": form(Reshape, "Unsqueeze", axes=[2, 4], opsets=(7, 11)),
+    "unsqueeze, input": form(Reshape, "Unsqueeze", "a", weights={"a": ints(-1, 1)}, opsets=SINCE_13),
+    "transpose": form(Transpose, "Transpose", perm=[0, 2, 3, 1], opsets=(7, 13, NEWEST)),
+    "concat": form(Concat, "Concat", "x", axis=1, opsets=(7, 11, 13)),
+    "concat, negative axis": form(Concat, "Concat", "x", axis=-1),
+    "identity": form(Identity, "Identity", opsets=(7, 14, NEWEST)),
+    "cast": form(Identity, "Cast", to=TensorProto.FLOAT, opsets=(7, 13)),
+    "dropout, attribute": form(Identity, "Dropout", ratio=0.5, opsets=(7, 10)),
+    "dropout, inputs": form(
+        Identity, "Dropout", "r", "t", weights={"r": scalar(0.5), "t": np.array(False)}, opsets=(12, 13, NEWEST)
+    ),
+    "slice, attributes": form(Slice, "Slice", starts=[1, -3], ends=[3, 9999], axes=[1, 3], opsets=(7, 9)),
+    "slice, inputs": form(
+        Slice,
+        "Slice",
+        *"seat",
+        weights={"s": ints(1, -6), "e": ints(2**31 - 1, -1), "a": ints(2, -1), "t": ints(2, 3)},
+        opsets=(10, 11, 13, NEWEST),
+    ),
+    "slice, every axis": form(
+        Slice, "Slice", *"se", weights={"s": ints(0, 1, 0, 2), "e": ints(2**63 - 1, 3, 5, 2**63 - 1)}
+    ),
+    "pad, attribute": form(Pad, "Pad", pads=[0, 1, 0, 2, 0, 0, 3, 1], opsets=(7, 10)),
+    "pad, inputs": form(Pad, "Pad", "p", weights={"p": ints(0, 1, 0, 2, 0, 0, 3, 1)}, opsets=(11, 13, 18, NEWEST)),
+    "pad, zero value": form(Pad, "Pad", *"pv", weights={"p": ints(0, 1, 0, 2, 0, 0, 3, 1), "v": scalar(0)}),
+    "pad, axes": form(Pad, "Pad", "p", "", "a", weights={"p": ints(1, 2, 3, 0), "a": ints(-1, 1)}, opsets=(18, NEWEST)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "opset"), [(name, opset) for name, each in FORMS.items() for opset in dict.fromkeys(each.opsets)]
+)
+def test_node_is_read_as_onnx_runtime_runs_it(save_onnx: Callable[..., Path], name: str, opset: int) -> None:
+    each = FORMS[name]
+    loaded = load_model(save_onnx(each.nodes, each.weights, each.shape, opset=opset, batch=each.batch))
+    assert type(loaded.graph.nodes[-1].operator) is each.operator
+    assert len(loaded.graph.nodes) == 1
+    assert loaded.compare(noise(each.samples, *each.shape, seed=9)).max_error < 1e-5
+
+
+def network(opset: int) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+    nodes = [
+        make("Conv", ["x", "w1", "b1"], ["a"], pads=[1, 1, 1, 1]),
+        make("Relu", ["a"], ["r"]),
+        make("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        make("Flatten", ["p"], ["f"]),
+        make("Gemm", ["f", "w2", "b2"], ["g"], transB=1),
+        make("Softmax", ["g"], ["y"], axis=1),
+    ]
+    return nodes, {"w1": noise(6, 3, 3, 3), "b1": noise(6), "w2": noise(10, 96), "b2": noise(10)}
+
+
+@pytest.mark.parametrize("opset", range(7, NEWEST + 1))
+def test_network_is_read_at_every_opset(save_onnx: Callable[..., Path], opset: int) -> None:
+    nodes, weights = network(opset)
+    loaded = load_model(save_onnx(nodes, weights, opset=opset))
+    assert [type(node.operator) for node in loaded.graph.nodes] == [Convolution, ReLU, MaxPool, Reshape, Linear]
+    assert loaded.compare(noise(4, 3, 8, 8)).max_error < 1e-5
+    assert loaded.graph.notes == ("the final Softmax is dropped: it does not change which class is largest",)
+
+
+@pytest.mark.parametrize("constant", [noise(1, 5), noise(5), noise(1)])
+def test_matmul_and_add_are_a_layer_with_bias(save_onnx: Callable[..., Path], constant: np.ndarray) -> None:
+    nodes = [make("MatMul", ["x", "w"], ["m"]), make("Add", ["m", "c"], ["y"])]
+    loaded = load_model(save_onnx(nodes, {"w": noise(7, 5), "c": constant}, FLAT))
+    assert [type(node.operator) for node in loaded.graph.nodes] == [Linear, Affine]
+    assert loaded.compare(noise(3, 7)).max_error < 1e-5
+
+
+@pytest.mark.parametrize("name", ["cifar10_akamaster_resnet20_bn", "cifar10_mlperf_resnet8", "mnist_cntk_mnist-8"])
+def test_real_network_is_read(shared_data: Path, name: str) -> None:
+    path = shared_data / "models" / f"{name}.onnx"
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not there")
+    loaded = load_model(path)
+    assert loaded.compare(noise(2, *loaded.graph.input_shape)).max_error < 1e-5

@@ -1,0 +1,97 @@
+"""The judge: ONNX Runtime sees what was validated, and nothing else of the user's file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper
+
+from snnconvert.errors import InternalError, ModelError
+from snnconvert.graph import Graph
+from snnconvert.load import Loaded, load_model
+from snnconvert.load.ends import read_input
+from snnconvert.load.onnx_file import open_onnx
+from snnconvert.load.reference import rewritten
+
+make = helper.make_node
+Save = Callable[..., Path]
+FLAT = (7,)
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def test_model_that_onnx_runtime_refuses_is_refused(save_onnx: Save) -> None:
+    nodes = [make("Add", ["x", "c"], ["y"])]
+    with pytest.raises(ModelError, match="ONNX Runtime refuses the model") as refusal:
+        load_model(save_onnx(nodes, {"c": np.ones(7, np.float64)}, FLAT))
+    assert refusal.value.code == "E116"
+    assert "\n" not in refusal.value.message
+
+
+def test_unknown_attribute_is_refused_by_onnx_runtime(save_onnx: Save) -> None:
+    with pytest.raises(ModelError, match="ONNX Runtime refuses the model"):
+        load_model(save_onnx([make("Relu", ["x"], ["y"], frob=1)], shape=FLAT))
+
+
+def test_samples_that_onnx_runtime_cannot_take_are_refused(save_onnx: Save) -> None:
+    loaded = load_model(save_onnx([make("Relu", ["x"], ["y"])], shape=FLAT))
+    with pytest.raises(ModelError, match="ONNX Runtime cannot run the model") as refusal:
+        loaded.reference.run(noise(3, 8))
+    assert refusal.value.code == "E116"
+
+
+def test_output_that_is_not_finite_is_the_models_fault(save_onnx: Save) -> None:
+    nodes = [make("Mul", ["x", "c"], ["a"]), make("Mul", ["a", "c"], ["y"])]
+    loaded = load_model(save_onnx(nodes, {"c": np.float32([3e38])}, FLAT))
+    with pytest.raises(ModelError, match="an output is NaN or infinite") as refusal:
+        loaded.compare(noise(3, 7))
+    assert refusal.value.code == "E117"
+
+
+def test_graph_that_differs_from_onnx_runtime_is_a_bug_of_ours(save_onnx: Save) -> None:
+    loaded = load_model(save_onnx([make("Mul", ["x", "c"], ["y"])], {"c": noise(7)}, FLAT))
+    wrong: Graph = loaded.graph.mapped(lambda tensor: tensor * 1.001)
+    with pytest.raises(InternalError, match="loaded network differs from ONNX Runtime") as refusal:
+        Loaded(loaded.path, loaded.sha256, wrong, loaded.reference).compare(noise(3, 7))
+    assert refusal.value.code == "E910"
+
+
+@pytest.mark.parametrize("samples", [1, 3, 4, 9])
+def test_fixed_batch_is_filled_up(save_onnx: Save, samples: int) -> None:
+    loaded = load_model(save_onnx([make("Mul", ["x", "c"], ["y"])], {"c": noise(7)}, FLAT, batch=4))
+    x = noise(samples, 7)
+    assert loaded.reference.run(x).shape == (samples, 7)
+    assert loaded.compare(x).max_error == 0
+
+
+def test_nothing_but_needed_nodes_and_weights_is_written_again(save_onnx: Save) -> None:
+    def decorate(model: onnx.ModelProto) -> None:
+        model.doc_string = model.graph.doc_string = "secret"
+        model.metadata_props.add(key="secret", value="secret")
+        model.graph.value_info.append(helper.make_tensor_value_info("secret", 1, [3]))
+        for node in model.graph.node:
+            node.doc_string = "secret"
+            node.metadata_props.add(key="secret", value="secret")
+
+    nodes = [
+        make("Identity", ["secret"], ["secret2"]),
+        make("Mul", ["x", "c"], ["a"], name="same"),
+        make("Relu", ["a"], ["r"], name="same"),
+        make("Softmax", ["r"], ["y"]),
+    ]
+    file = open_onnx(save_onnx(nodes, {"c": noise(7), "secret": noise(3)}, FLAT, change=decorate))
+    model = rewritten(file, read_input(file), "r")
+    assert b"secret" not in model.SerializeToString()
+    assert [node.op_type for node in model.graph.node] == ["Mul", "Relu"]
+    assert [tensor.name for tensor in model.graph.initializer] == ["c"]
+
+
+def test_loading_leaves_the_random_generators_alone(save_onnx: Save) -> None:
+    before = torch.get_rng_state()
+    load_model(save_onnx([make("Relu", ["x"], ["y"])], shape=FLAT)).compare(noise(3, 7))
+    assert torch.equal(torch.get_rng_state(), before)
