@@ -97,7 +97,7 @@ class Job(Options):
 
     def to_yaml(self) -> bytes:
         """Return the job as a YAML document that :func:`read_job` reads back."""
-        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=10**6)
+        text: str = yaml.dump(self.model_dump(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
         return text.encode("utf-8")
 
 
@@ -254,3 +254,19 @@ def _integer(loader: Any, node: Any) -> int:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text so that YAML 1.1 and 1.2 both read it as text again, with escapes for what cannot be seen."""
+
+    def represent_text(self, value: str) -> yaml.ScalarNode:
+        style = None if value.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+_Dumper.add_representer(tuple, yaml.SafeDumper.represent_list)
+_Dumper.yaml_implicit_resolvers = {
+    first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *_Loader.yaml_implicit_resolvers.get(first, [])]
+    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
+}

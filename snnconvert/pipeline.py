@@ -227,6 +227,8 @@ def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]
     output = graph.shapes[graph.output]
     check_classes(evaluation.dataset, output[0] if len(output) == 1 else None)
     notes.append(f"samples are read as {calib.layout}; preprocessing: {preprocessing.describe()}")
+    if evaluation.layout != calib.layout:
+        notes.append(f"evaluation samples are read as {evaluation.layout}")
     if job.eval.path is None:
         notes.append(f"no --eval: of one set, {len(calib)} samples calibrate and {len(evaluation)} others evaluate")
     elif doubles := shared(calib, evaluation):
@@ -284,7 +286,7 @@ def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]
         "evaluate.py": evaluate_script(),
         "metrics.json": as_json(metrics),
         "curve.csv": curve_csv(metrics),
-        "predictions.npz": predictions(outcomes, conversion.evaluation.ids()),
+        "predictions.npz": predictions(outcomes, conversion.evaluation.ids),
         "calibration.json": as_json(calibration),
         "config.yaml": job.to_yaml(),
         "report.html": render_page(page_context(conversion)),

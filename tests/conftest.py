@@ -1,11 +1,15 @@
+import importlib.util
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
+import numba
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 FLOAT = TensorProto.FLOAT
@@ -19,6 +23,28 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: set SNNCONVERT_DATA to its folder ({folder} is not there)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Run small networks on one thread: waiting for others takes longer than they take, where cores are shared."""
+    before = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    yield
+    torch.set_num_threads(before[0])
+    numba.set_num_threads(before[1])
+
+
+@pytest.fixture(scope="session")
+def nets() -> ModuleType:
+    """The small networks of nets.py, built from operators."""
+    spec = importlib.util.spec_from_file_location("nets", Path(__file__).with_name("nets.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

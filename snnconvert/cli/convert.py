@@ -35,10 +35,10 @@ OPTIONS = {
 }
 EPILOG = """\b
 Examples:
-  snnconvert resnet20.onnx --calib train.npz --eval test.npz --preprocess imagenet
-  snnconvert lenet.onnx --calib mnist/:train --eval mnist/:test --preprocess scale=1/255
-  snnconvert net.onnx --calib images/ --steps 8,16,32,64 --per-layer --percentile 99
-  snnconvert --config net_snn/config.yaml --out again      repeats a conversion
+  snnconvert resnet.onnx --calib images/ --preprocess imagenet
+  snnconvert lenet.onnx --calib mnist/:train --preprocess scale=1/255
+  snnconvert net.onnx --calib train.npz --eval test.npz --steps 8,32
+  snnconvert --config net_snn/config.yaml --out again    repeats a run
 """
 
 

@@ -211,7 +211,8 @@ def _open_folder(path: str, folder: Path, part: str | None) -> Dataset:
 
 def _unclear(path: str, folder: Path, part: str | None, parts: list[str]) -> UsageError:
     has = ", ".join(parts) or "no parts"
-    hint = f"give {folder}:{parts[0]}" if parts else f"give {folder}"
+    close = difflib.get_close_matches(part or "train", parts, n=1) or parts
+    hint = f"give {folder}:{close[0]}" if parts else f"give {folder}"
     what = f"no part {part!r}: it has {has}" if part is not None else f"which part? It has {has}"
     return UsageError("E001", f"{path}: {what}", hint)
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -26,15 +27,20 @@ class Selection:
     @property
     def layout(self) -> str:
         """How a sample is read, told by the network's input."""
-        return layout(self.dataset.sample(int(self.indices[0])).shape, self.shape)
+        first = int(self.indices[0])
+        try:
+            return layout(self.dataset.sample(first).shape, self.shape)
+        except DataError as error:
+            raise DataError(error.code, f"{self.dataset.origin(first)}: {error.message}", error.hint) from None
 
     @property
     def labels(self) -> np.ndarray | None:
         """Labels of the chosen samples, or None."""
         return None if self.dataset.labels is None else self.dataset.labels[self.indices]
 
+    @cached_property
     def ids(self) -> list[str]:
-        """Ids of the chosen samples."""
+        """Ids of the chosen samples; every one of them is read once."""
         return sample_ids(self.dataset, self.indices)
 
     def first(self, count: int) -> np.ndarray:
@@ -85,5 +91,5 @@ def limited(indices: np.ndarray, samples: int | None, seed: int) -> np.ndarray:
 
 def shared(left: Selection, right: Selection) -> int:
     """Count the chosen samples of ``right`` that are, to the bit, chosen in ``left`` too."""
-    seen = {name.partition("-")[0] for name in left.ids()}
-    return sum(name.partition("-")[0] in seen for name in right.ids())
+    seen = {name.partition("-")[0] for name in left.ids}
+    return sum(name.partition("-")[0] in seen for name in right.ids)

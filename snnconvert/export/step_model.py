@@ -58,9 +58,8 @@ class _Export:
                 self.values[node.name] = self.writer.fresh(node.name)
                 node.operator.to_onnx(self.writer, inputs, self.graph.input_shapes(node), self.values[node.name])
         self._readout()
-        graph = helper.make_graph(
-            self.writer.nodes, self.graph.name, self.inputs, self.outputs, self.writer.initializers
-        )
+        name = self.graph.name.encode("utf-8", "replace").decode("utf-8")  # of a file, perhaps in another encoding
+        graph = helper.make_graph(self.writer.nodes, name, self.inputs, self.outputs, self.writer.initializers)
         model = helper.make_model(
             graph,
             functions=list(self.functions.values()),

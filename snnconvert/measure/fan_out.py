@@ -23,7 +23,9 @@ def packed(fan_out: np.ndarray) -> dict[str, object]:
 
 
 def unpacked(text: Mapping[str, Any]) -> np.ndarray:
-    """Read what :func:`packed` wrote; never more bytes than the shape asks for."""
-    size = 4 * max(math.prod(text["shape"]), 1)  # 0 would mean no limit
+    """Read what :func:`packed` wrote; never more bytes than the shape asks for (ValueError where it asks for none)."""
+    size = 4 * math.prod(text["shape"])
+    if size <= 0:  # to zlib, 0 is no limit
+        raise ValueError(f"a fan-out map of shape {text['shape']}")
     data = zlib.decompressobj().decompress(base64.b64decode(text["data"]), size)
     return np.frombuffer(data, "<i4").reshape(text["shape"])

@@ -46,6 +46,8 @@ class Outcomes:
     ) -> None:
         """Take one batch: answers ``(steps, N, ...)``, totals of spikes and SynOps ``(steps,)``, the ANN's answers.
 
+        Spikes are those of neurons and of pools over spikes, which send events on just as neurons do.
+
         ``ann`` is ``(N, ...)``, negative where it is not known; ``labels`` is ``(N,)``.
         """
         self.samples += snn.shape[1]

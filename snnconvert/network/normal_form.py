@@ -124,7 +124,7 @@ class _Building:
                 raise ModelError(
                     "E118",
                     f"node '{node.name}': it takes the maximum over neurons of different scales",
-                    "calibrate with --per-layer",
+                    "calibrate with --per-layer, or pool before values of different layers are joined",
                 ) from None
             one = [ones(scale.ndim) for scale in scales]
             names = tuple(self.at_scale(node, index, scale) for index, scale in enumerate(one))

@@ -59,8 +59,8 @@ class SpikingNetwork:
     def fan_out(self) -> dict[str, Tensor]:
         """For each emitter and the input, the connections that leave each element, ``(...)`` of its shape, float64.
 
-        A connection ends at the next neuron, pool or output; paths through sums, reshapes and average pools count once
-        for each target.
+        A connection ends at the next neuron, pool or output. What counts are paths: through an average pool, a reshape
+        or a sum there is one to each target; through weights that follow weights there are as many as both multiply to.
         """
         ends = [node.name for node in self.emitters]  # in the order of the graph: a set has none
         flows = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in self.graph.shapes.items()}

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape
-from snnconvert.operators.convolution import Convolution
+from snnconvert.operators.convolution import Convolution, per_channel, pool_fan_out
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
 from snnconvert.operators.window import Window, ceil_extension, extended, read_window, require_elements
 
@@ -31,10 +31,7 @@ class AveragePool(Operator):
         return extended(self.window, self.extension)
 
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
-        (shape,) = inputs
-        if len(shape) != len(self.window.kernel) + 1:
-            raise ValueError(f"expects {len(self.window.kernel) + 1} axes, got {shape}")
-        return (shape[0], *self._reach.output_size(shape[1:]))
+        return self._reach.pooled(inputs[0])
 
     def _weights(self, space: Shape) -> Tensor:
         """Return kernel size / count for every output position: 1 where the whole window counts."""
@@ -63,13 +60,11 @@ class AveragePool(Operator):
         return y if bool((factor == 1).all()) else y * factor.to(y)
 
     def carry_scale(self, scales: Sequence[Tensor], shapes: Sequence[Shape]) -> Tensor:
-        if any(size != 1 for size in scales[0].shape[1:]):
-            raise IncompatibleScale
+        per_channel(scales[0], shapes[0][0])  # it must not vary within a channel
         return scales[0]
 
     def fan_out(self, downstream: Tensor, shapes: Sequence[Shape], index: int = 0) -> Tensor:
-        ones = torch.ones((shapes[0][0], 1, *self.window.kernel))
-        return Convolution(ones, None, self._reach, shapes[0][0]).fan_out(downstream, shapes)
+        return pool_fan_out(self._reach, shapes[0], downstream)
 
     def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
         plain = not any(self.extension) and self.window.dilation == (1,) * len(self.window.kernel)

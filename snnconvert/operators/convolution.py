@@ -76,6 +76,12 @@ class Convolution(Operator):
         writer.node("Conv", names, output, group=self.groups, **self.window.onnx_settings())
 
 
+def pool_fan_out(window: Window, shape: Shape, downstream: Tensor) -> Tensor:
+    """Count the connections of a pool: those of a convolution that sees each channel alone."""
+    channels = shape[0]
+    return Convolution(torch.ones((channels, 1, *window.kernel)), None, window, channels).fan_out(downstream, [shape])
+
+
 @READERS.register("Conv")
 def read_convolution(node: OnnxNode) -> Reading:
     """Read Conv (1-d and 2-d)."""

@@ -8,12 +8,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape
-from snnconvert.operators.convolution import Convolution
+from snnconvert.graph import OnnxWriter, Operator, Role, Shape
+from snnconvert.operators.convolution import per_channel, pool_fan_out
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
 from snnconvert.operators.window import Window, ceil_extension, extended, read_window, require_elements
 
@@ -27,10 +26,7 @@ class MaxPool(Operator):
     role = Role.MAXIMUM
 
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
-        (shape,) = inputs
-        if len(shape) != len(self.window.kernel) + 1:
-            raise ValueError(f"expects {len(self.window.kernel) + 1} axes, got {shape}")
-        return (shape[0], *self.window.output_size(shape[1:]))
+        return self.window.pooled(inputs[0])
 
     def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
         window = self.window
@@ -43,13 +39,11 @@ class MaxPool(Operator):
         return function(x, window.kernel, window.stride, padding, window.dilation)
 
     def carry_scale(self, scales: Sequence[Tensor], shapes: Sequence[Shape]) -> Tensor:
-        if any(size != 1 for size in scales[0].shape[1:]):
-            raise IncompatibleScale
+        per_channel(scales[0], shapes[0][0])  # it must not vary within a channel
         return scales[0]
 
     def fan_out(self, downstream: Tensor, shapes: Sequence[Shape], index: int = 0) -> Tensor:
-        ones = torch.ones((shapes[0][0], 1, *self.window.kernel))
-        return Convolution(ones, None, self.window, shapes[0][0]).fan_out(downstream, shapes)
+        return pool_fan_out(self.window, shapes[0], downstream)
 
     def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
         writer.node("MaxPool", [inputs[0]], output, **self.window.onnx_settings())

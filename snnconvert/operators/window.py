@@ -24,6 +24,12 @@ class Window:
     before: tuple[int, ...]
     after: tuple[int, ...]
 
+    def pooled(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape of a pool's output for samples ``(C, *space)``, or raise ValueError."""
+        if len(shape) != len(self.kernel) + 1:
+            raise ValueError(f"expects {len(self.kernel) + 1} axes, got {tuple(shape)}")
+        return (shape[0], *self.output_size(shape[1:]))
+
     def output_size(self, space: Sequence[int]) -> tuple[int, ...]:
         """Return the spatial size of the output, or raise ValueError where the window does not fit."""
         sizes = []

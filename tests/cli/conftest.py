@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
-import torch
 
 from snnconvert.cli import main
 from snnconvert.config import build_job
@@ -36,18 +34,14 @@ class Result:
 
 @pytest.fixture(autouse=True)
 def _own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty working folder, no settings from outside, one thread, and the signals as they were."""
+    """An empty working folder, no settings from outside, and the signals as they were."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     for name in [*os.environ]:
         if name.startswith("SNNCONVERT_") or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
             monkeypatch.delenv(name)
-    threads, handler = (torch.get_num_threads(), numba.get_num_threads()), signal.getsignal(signal.SIGTERM)
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
+    handler = signal.getsignal(signal.SIGTERM)
     yield
-    torch.set_num_threads(threads[0])
-    numba.set_num_threads(threads[1])
     signal.signal(signal.SIGTERM, handler)
 
 

@@ -214,6 +214,18 @@ def test_path_that_is_no_unicode_is_printed(cli: Callable, bundle: Path) -> None
     assert result.out.endswith("\\udcff_snn: whole, 8 files\n")
 
 
+@pytest.mark.parametrize("name", [b"\xff.onnx", "größe \u2028 😀.onnx".encode(), b"yes: #.onnx", b"-0x1.onnx"])
+def test_model_of_any_name_is_converted_and_repeated(cli: Callable, job: list[str], inputs: Path, name: bytes) -> None:
+    model = inputs / os.fsdecode(name)
+    model.write_bytes(Path(job[0]).read_bytes())
+    assert cli("-q", model, *job[1:]).status == 0
+    (made,) = Path().iterdir()
+    assert made.name == f"{model.stem}_snn"
+    assert cli("-q", "--config", made / "config.yaml", "--out", "again").status == 0
+    assert (made / "manifest.json").read_bytes() == Path("again/manifest.json").read_bytes()
+    assert cli("-q", "evaluate", "again").status == 0
+
+
 def on_terminal(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
     """Run a command whose stderr and stdout are a terminal; return its status and all that it showed."""
     ours, theirs = pty.openpty()

@@ -143,7 +143,10 @@ def test_shapes_that_do_not_fit_are_refused(convert: Callable, inputs: Path) -> 
     refused(convert(calib=inputs / "large.npy"), 4, "E204", "large.npy", "got (1, 9, 9)", "expected (1, 8, 8)")
     refused(convert(evaluation=inputs / "large.npy"), 4, "E204", "large.npy")
     np.save(inputs / "rows.npy", np.zeros((4, 7), np.uint8))
-    refused(convert(calib=inputs / "rows.npy"), 4, "E204", "(7,)")
+    refused(convert(calib=inputs / "rows.npy"), 4, "E204", "rows.npy: sample 0", "(7,)")
+    np.save(inputs / "colours.npy", np.zeros((4, 8, 8, 3), np.uint8))
+    result = convert(evaluation=inputs / "colours.npy")
+    refused(result, 4, "E204", "colours.npy", "got (8, 8, 3), expected (1, 8, 8)")
 
 
 def test_empty_or_unreadable_data_is_refused(convert: Callable, inputs: Path) -> None:
@@ -163,6 +166,18 @@ def test_empty_or_unreadable_data_is_refused(convert: Callable, inputs: Path) ->
     whole = (inputs / "objects.npy").read_bytes()
     (inputs / "half.npy").write_bytes(whole[: len(whole) // 2])
     refused(convert(evaluation=inputs / "half.npy"), 4, "E203", "half.npy")
+
+
+def test_folder_of_several_parts_is_refused_with_the_names(convert: Callable, inputs: Path) -> None:
+    for name in ("test", "train"):
+        (inputs / "set" / name / "zero").mkdir(parents=True)
+    for path, words in (
+        ("set", "which part? It has test, train"),
+        ("set:trian", "no part 'trian': it has test, train"),
+    ):
+        result = convert(calib=inputs / path)
+        refused(result, 2, "E001", words)
+        assert result.err.splitlines()[1] == f"hint: give {inputs}/set:train"
 
 
 def test_labels_out_of_range_are_refused(convert: Callable, inputs: Path) -> None:

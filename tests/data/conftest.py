@@ -1,5 +1,4 @@
 import gzip
-import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -9,16 +8,6 @@ import pytest
 from PIL import Image
 
 IDX_CODES = {"|u1": 0x08, "|i1": 0x09, ">i2": 0x0B, ">i4": 0x0C, ">f4": 0x0D, ">f8": 0x0E}
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of real data sets; most machines have none, and then the tests that ask for it are skipped."""
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("SNNCONVERT_DATA", beside))
-    if not folder.is_dir():
-        pytest.skip(f"no real data: set SNNCONVERT_DATA to its folder ({folder} is not there)")
-    return folder
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from PIL import Image
 from snnconvert.data import Preprocessing, batches, layout, open_dataset, sample_ids, split_half, value_range
 
 
-def test_mnist_is_read(real_data: Path) -> None:
-    train, test = open_dataset(f"{real_data}/mnist:train"), open_dataset(f"{real_data}/mnist:test")
+def test_mnist_is_read(shared_data: Path) -> None:
+    train, test = open_dataset(f"{shared_data}/mnist:train"), open_dataset(f"{shared_data}/mnist:test")
     assert (len(train), len(test)) == (60_000, 10_000)
     assert train.labels[:5].tolist() == [5, 0, 4, 1, 9]
     assert np.bincount(test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -18,8 +18,8 @@ def test_mnist_is_read(real_data: Path) -> None:
     assert layout(test.sample(0).shape, (1, 28, 28)) == "NHW"
 
 
-def test_cifar_is_read_and_split(real_data: Path) -> None:
-    dataset = open_dataset(real_data / "cifar10" / "test.npz")
+def test_cifar_is_read_and_split(shared_data: Path) -> None:
+    dataset = open_dataset(shared_data / "cifar10" / "test.npz")
     assert dataset.sample(0).shape == (32, 32, 3)
     assert np.bincount(dataset.labels).tolist() == [1000] * 10
     assert value_range(dataset.array) == (0.0, 255.0)
@@ -32,8 +32,8 @@ def test_cifar_is_read_and_split(real_data: Path) -> None:
     assert x.tobytes() == alone.tobytes()
 
 
-def test_imagenet_folder_is_read(real_data: Path) -> None:
-    dataset = open_dataset(real_data / "imagenet")
+def test_imagenet_folder_is_read(shared_data: Path) -> None:
+    dataset = open_dataset(shared_data / "imagenet")
     assert len(dataset) == 500
     assert dataset.labels.tolist() == list(range(0, 1000, 2))
     _, x = next(batches(dataset, [0, 1, 2], Preprocessing.parse("imagenet"), (3, 224, 224), 3))

@@ -84,7 +84,7 @@ def test_maximum_over_neurons_of_different_scales_is_refused(nets: ModuleType) -
         ModelError, match=r"E118.*node 'pool': it takes the maximum over neurons of different"
     ) as caught:
         normal_form(graph, scales)
-    assert caught.value.hint == "calibrate with --per-layer"
+    assert caught.value.hint == "calibrate with --per-layer, or pool before values of different layers are joined"
 
 
 def test_maximum_over_neurons_of_one_scale_is_taken(nets: ModuleType) -> None:

@@ -17,9 +17,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import onnx
 import pytest
+import torch
 
 import snnconvert
 from snnconvert.config import build_job
@@ -34,7 +36,7 @@ PACKAGE = Path(snnconvert.__file__).parent
 MODELS = PACKAGE.parent / "models"
 NETWORKS = ("digits_mlp", "digits_cnn", "digits_resnet")
 STEPS = (1, 2, 4, 8, 16, 32)
-SAMPLES = 150
+SAMPLES = 100
 NEEDED = ("numpy", "onnxruntime", "pillow")
 
 
@@ -52,7 +54,7 @@ class Answer:
 def convert(model: Path, calib: Path, evaluation: Path, preprocess: object, folder: Path, **more: object) -> Path:
     document = {
         "model": str(model),
-        "calib": {"path": str(calib), "samples": 300},
+        "calib": {"path": str(calib), "samples": 200},
         "eval": {"path": str(evaluation), "samples": SAMPLES},
         "preprocess": preprocess,
         "convert": {"steps": list(STEPS)},
@@ -68,7 +70,13 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The embedded networks, converted."""
     folder = tmp_path_factory.mktemp("bundles")
     sets = (MODELS / "digits_calib.npz", MODELS / "digits_test.npz")
-    return {name: convert(MODELS / f"{name}.onnx", *sets, "scale=1/16", folder) for name in NETWORKS}
+    before = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    found = {name: convert(MODELS / f"{name}.onnx", *sets, "scale=1/16", folder) for name in NETWORKS}
+    torch.set_num_threads(before[0])
+    numba.set_num_threads(before[1])
+    return found
 
 
 @pytest.fixture
