@@ -38,6 +38,8 @@ def resnet20() -> Section:
     for label, options in (("per layer", {"per_channel": False}), ("per channel", {"per_channel": True})):
         metrics = curve("cifar10_akamaster_resnet20", steps, **options)
         rows.append([label, *cells(metrics), f"{100 * metrics['ann']['accuracy']:.2f}"])
+    for folder in (HERE.parent / "docs", HERE / "results"):
+        folder.mkdir(exist_ok=True)
     picture = accuracy_curve_svg(metrics, standalone=True)  # of the default, per channel
     (HERE.parent / "docs" / "resnet20.svg").write_text(picture, encoding="utf-8")
     (HERE / "results" / "resnet20_table.txt").write_text(steps_table(metrics), encoding="utf-8")

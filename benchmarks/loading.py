@@ -14,7 +14,7 @@ from snnconvert.load import load_model
 
 
 def run() -> Section:
-    """Compare on 64 evaluation samples; measure accuracy on all."""
+    """Compare on the first 50 evaluation samples; measure accuracy on all."""
     rows, worst, off = [], 0.0, []
     for network in NETWORKS:
         loaded = load_model(Path(path_of(network.name)))

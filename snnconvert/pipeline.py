@@ -9,16 +9,16 @@ import numpy as np
 import torch
 
 from snnconvert import __version__
-from snnconvert.calibrate import ActivationStatistics, collect
+from snnconvert.calibrate import ActivationStatistics, collect, random_scales
 from snnconvert.config import Job
 from snnconvert.convert import percentile_scales
-from snnconvert.data import Preprocessing, Selection, select, shared, value_range
-from snnconvert.errors import InternalError, LimitError, ModelError, OutputError, UsageError
+from snnconvert.data import Preprocessing, Selection, folder_of, select, shared, value_range
+from snnconvert.errors import InternalError, LimitError, OutputError, UsageError
 from snnconvert.export import step_model
 from snnconvert.fold import PASSES
-from snnconvert.graph import Equivalence, Graph, apply_passes, ones, relative_error
-from snnconvert.load import Loaded, load_model, survey_model
-from snnconvert.measure import LayerErrors, Outcomes, ann_macs, first_layer_macs, top1
+from snnconvert.graph import Equivalence, Graph, apply_passes, relative_error
+from snnconvert.load import Loaded, load_model
+from snnconvert.measure import LayerErrors, Outcomes, ann_macs, first_layer_macs, graded_macs, top1
 from snnconvert.network import NormalForm, SpikingNetwork, normal_form, spiking_network
 from snnconvert.neurons import NEURONS
 from snnconvert.report.documents import as_json, calibration_document, predictions, run_record
@@ -30,6 +30,7 @@ from snnconvert.report.publish import check_destination, publish
 from snnconvert.report.tables import curve_csv
 from snnconvert.simulate import Simulator
 
+MEMORY_HINT = "a smaller --batch-size, --set calib.batch_size=N or --per-layer needs less"
 PROBE = 8  # samples on which stages are compared
 REPEAT = "snnconvert --config config.yaml --out again"  # from inside the bundle, where its paths are absolute
 FORM_LIMIT = 1e-4  # of the largest output, between the normal form and the folded network
@@ -86,16 +87,19 @@ def run(job: Job, destination: Path, force: bool, command: str, progress: Progre
     check_destination(destination, force)
     check_apart(destination, job)
     device = choose_device(job.device)
+    job = job.model_copy(update={"device": str(device)})  # the bundle says where it was made
     try:
-        conversion = convert(job, device, progress)
-        converted = time.time()
-        outcomes = evaluate(conversion, device, progress)
+        # a convolution in TF32, or by whatever algorithm was fastest, is another network at the threshold
+        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+            conversion = convert(job, device, progress)
+            converted = time.time()
+            outcomes = evaluate(conversion, device, progress)
         durations = {"convert": converted - started, "evaluate": time.time() - converted}
         files = bundle_files(conversion, outcomes)
     except (MemoryError, RuntimeError) as problem:
         if not out_of_memory(problem):
             raise
-        raise LimitError("E501", f"out of memory ({problem})", "a smaller --batch-size needs less") from None
+        raise LimitError("E501", f"out of memory ({problem})", MEMORY_HINT) from None
     publish(destination, files, run_record(command, started, durations, conversion.warnings), force)
     return conversion
 
@@ -103,8 +107,9 @@ def run(job: Job, destination: Path, force: bool, command: str, progress: Progre
 def check_apart(destination: Path, job: Job) -> None:
     """Refuse to write among the samples, where the next run would take the bundle for one (OutputError E401)."""
     for path in filter(None, (job.calib.path, job.eval.path)):
-        if Path(path).is_dir() and destination.resolve().is_relative_to(Path(path).resolve()):
-            raise OutputError("E401", f"{destination}: lies among the samples of {path}", "--out DIR writes elsewhere")
+        place = folder_of(path)
+        if place is not None and destination.resolve().is_relative_to(place.resolve()):
+            raise OutputError("E401", f"{destination}: lies among the samples of {place}", "--out DIR writes elsewhere")
 
 
 def out_of_memory(problem: Exception) -> bool:
@@ -138,12 +143,14 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
     loaded = load_model(Path(job.model))
     calib, evaluation = choose_samples(job, loaded.graph, notes, warnings)
     probe = calib.first(PROBE)
+    evaluation.first(PROBE)  # what does not fit is refused now, and not when calibration is done
     low, high = value_range(probe)
     notes.append(f"the network's input lies between {low:.4g} and {high:.4g} (first samples, after preprocessing)")
     notes += loaded.graph.notes
     equivalence = [loaded.compare(probe)]
     sample = torch.from_numpy(probe)
     folded, checks = apply_passes(loaded.graph, PASSES, sample)
+    normal_form(folded, random_scales(folded, options.per_channel))  # so is what no scales could normalise
     progress.stage("calibrate", len(calib))
     statistics = collect(folded, calib.batches(job.calib.batch_size, progress.advance), options.per_channel, device)
     scales, dead = percentile_scales(statistics, options.percentile, options.percentile_of == "nonzero")
@@ -177,45 +184,6 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
         [*equivalence, *checks, form],
         notes,
         warnings,
-    )
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What becomes of every node of a model file, found without any data."""
-
-    name: str
-    nodes: list[dict[str, Any]]
-    refused: dict[str, ModelError]
-    equivalence: list[Equivalence]
-    notes: list[str]
-    input_shape: tuple[int, ...] | None = None
-    output_shape: tuple[int, ...] | None = None
-
-
-def inspect(path: Path) -> Inspection:
-    """Read a model, fold it, and tell what each node becomes; refusals are collected, not raised.
-
-    Raises:
-        UsageError, ModelError: the file itself is missing or broken.
-    """
-    origins, refused = survey_model(path)
-    if refused:
-        return Inspection(path.name, fates(origins, None), refused, [], [])
-    loaded = load_model(path)
-    shape = loaded.graph.input_shape
-    probe = np.random.default_rng(0).standard_normal((PROBE, *shape), np.float32)
-    folded, checks = apply_passes(loaded.graph, PASSES, torch.from_numpy(probe))
-    scales = {node.name: ones(len(folded.shapes[node.name])) for node in folded.activations}
-    network = spiking_network(normal_form(folded, scales), NEURONS["if"]())
-    return Inspection(
-        path.name,
-        fates(loaded.graph.origins, network),
-        {},
-        [loaded.compare(probe), *checks],
-        list(loaded.graph.notes),
-        shape,
-        loaded.graph.shapes[loaded.graph.output],
     )
 
 
@@ -265,7 +233,7 @@ def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -
         outcomes.add(np.stack(answers), np.array(spikes), np.array(synops), top1(expected), truth)
         outcomes.add_outputs(np.array(errors), float(np.square(expected.astype(np.float64)).sum()))
     conversion.metrics = {
-        **outcomes.document(first_layer_macs(network), ann_macs(conversion.folded)),
+        **outcomes.document(operations(conversion)),
         "layers": layers.rows(),
         "equivalence": [
             {"stage": each.stage, "compared": each.compared, "max_error": each.max_error, "limit": each.limit}
@@ -273,6 +241,15 @@ def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -
         ],
     }
     return outcomes
+
+
+def operations(conversion: Conversion) -> dict[str, int]:
+    """Return the multiply-accumulates of one sample."""
+    return {
+        "ann": ann_macs(conversion.folded),
+        "snn_first_layer": first_layer_macs(conversion.network),
+        "snn_graded_per_step": graded_macs(conversion.network),
+    }
 
 
 def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]:
@@ -286,7 +263,7 @@ def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]
         "evaluate.py": evaluate_script(),
         "metrics.json": as_json(metrics),
         "curve.csv": curve_csv(metrics),
-        "predictions.npz": predictions(outcomes, conversion.evaluation.ids),
+        "predictions.npz": predictions(outcomes, conversion.evaluation),
         "calibration.json": as_json(calibration),
         "config.yaml": job.to_yaml(),
         "report.html": render_page(page_context(conversion)),
@@ -308,8 +285,7 @@ def metadata(conversion: Conversion) -> dict[str, Any]:
         "steps": list(job.convert.steps),
         "preprocess": job.preprocess,
         "batch_size": job.eval.batch_size,
-        "evaluation": job.eval.path or job.calib.path,
-        "macs": {"ann": ann_macs(conversion.folded), "snn_first_layer": first_layer_macs(conversion.network)},
+        "macs": operations(conversion),
         "scales": {
             name: {"shape": list(scales[name].shape), "values": scales[name].flatten().tolist()}
             for name in conversion.network.neurons

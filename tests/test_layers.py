@@ -12,6 +12,7 @@ PACKAGE = Path(snnconvert.__file__).parent
 LAYERS = [
     "errors",
     "registry",
+    "compiled",
     "graph",
     "operators",
     "neurons",
@@ -28,6 +29,7 @@ LAYERS = [
     "gate",
     "config",
     "pipeline",
+    "inspection",
     "batch",
     "cli",
 ]

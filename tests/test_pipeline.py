@@ -160,7 +160,7 @@ def test_activations_that_overflow_are_refused(save_onnx: Callable, tmp_path: Pa
         helper.make_node("Gemm", ["b", "w"], ["c"]),
     ]
     model = save_onnx(nodes, {"w": np.full((4, 4), 1e30, np.float32)}, (4,))
-    np.save(tmp_path / "x.npy", np.ones((6, 4), np.float32))
+    np.save(tmp_path / "x.npy", np.arange(1, 25, dtype=np.float32).reshape(6, 4))
     with pytest.raises(ModelError, match=r"E117"):
         convert(build_job({"model": str(model), "calib": {"path": str(tmp_path / "x.npy")}}, "test"), CPU, Silent())
 
@@ -187,7 +187,7 @@ def test_memory_that_runs_out_is_a_limit(
     monkeypatch.setattr(pipeline, where, greedy)
     with pytest.raises(LimitError, match=r"E501.*out of memory \(.*[Aa]llocate|CUDA") as refusal:
         run(build_job(document(samples=4, steps=(1,)), "test"), tmp_path / "x_snn", False, "test", Silent())
-    assert refusal.value.hint == "a smaller --batch-size needs less"
+    assert refusal.value.hint == pipeline.MEMORY_HINT
     assert refusal.value.exit_status == 7
     assert list(tmp_path.iterdir()) == []
 
@@ -252,6 +252,12 @@ def test_one_labelled_set_is_split() -> None:
     assert conversion.metrics["labelled"] is True
     other, _ = converted({**changes, "seed": 1})
     assert set(other.evaluation.ids) != set(conversion.evaluation.ids)
+
+
+def test_copies_of_one_sample_cannot_be_split(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((6, 8, 8, 1), np.uint8))
+    with pytest.raises(DataError, match=r"E201.*one sample cannot both calibrate and evaluate"):
+        converted({"calib": {"path": str(tmp_path / "x.npy")}, "eval": {}})
 
 
 def test_samples_without_labels_have_agreement_only(tmp_path: Path) -> None:
@@ -326,7 +332,7 @@ def test_metrics_have_the_documented_keys() -> None:
     assert set(metrics) == KEYS
     assert set(metrics["ann"]) == {"accuracy"}
     assert metrics["schedule"] == {"T": 8, "onset_delay": 0}
-    assert set(metrics["macs_per_sample"]) == {"ann", "snn_first_layer"}
+    assert set(metrics["macs_per_sample"]) == {"ann", "snn_first_layer", "snn_graded_per_step"}
     assert [set(row) for row in metrics["steps"]] == [ROW, ROW]
     assert [set(row) for row in metrics["layers"]] == [LAYER] * len(conversion.network.neurons)
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
@@ -361,6 +367,8 @@ def test_bundle_is_written_whole(tmp_path: Path) -> None:
     with np.load(destination / "predictions.npz") as stored:
         assert {name: stored[name].shape for name in stored} == {
             "id": (24,),
+            "index": (24,),
+            "source": (),
             "label": (24,),
             "ann": (24,),
             "steps": (2,),

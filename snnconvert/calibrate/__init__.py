@@ -2,6 +2,14 @@
 
 from snnconvert.calibrate.collect import collect
 from snnconvert.calibrate.histogram import RELATIVE_ERROR, LogHistogram
-from snnconvert.calibrate.statistics import ActivationStatistics, LayerStatistics, channel_axis
+from snnconvert.calibrate.statistics import ActivationStatistics, LayerStatistics, channel_axis, random_scales
 
-__all__ = ["RELATIVE_ERROR", "ActivationStatistics", "LayerStatistics", "LogHistogram", "channel_axis", "collect"]
+__all__ = [
+    "RELATIVE_ERROR",
+    "ActivationStatistics",
+    "LayerStatistics",
+    "LogHistogram",
+    "channel_axis",
+    "collect",
+    "random_scales",
+]

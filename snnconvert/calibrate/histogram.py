@@ -6,19 +6,25 @@ shift. A bin spans less than 1/128 of its value and a percentile is its middle: 
 histograms add up. The maximum is exact. Numbers under 2^-24 share the lowest bin, numbers of 2^24 and more the highest.
 """
 
+from fractions import Fraction
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from snnconvert.compiled import compiled
+
 RELATIVE_ERROR = 1 / 256
+Bits = NDArray[np.int32]
+Counts = NDArray[np.int64]
 LOWEST = (127 - 24) << 7  # the bin of 2^-24, as leading bits
 BINS = 48 << 7
 MINUS_INFINITY = -(1 << 23)  # as int32; between it and zero lie the NaN whose sign is set, as infinity - infinity is
 NAN = 0x7FC00000
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
-def _add_channels(bits, counts, zeros, largest, parts):
+@compiled
+def _add_channels(bits: Bits, counts: Counts, zeros: Counts, largest: Bits, parts: int) -> None:
     """Count ``bits (rows, channels)`` into the histogram of each channel; threads share out the channels."""
     rows, channels = bits.shape
     for part in numba.prange(parts):
@@ -37,8 +43,8 @@ def _add_channels(bits, counts, zeros, largest, parts):
                     zeros[channel] += 1
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
-def _add_flat(bits, counts, zeros, largest, parts):
+@compiled
+def _add_flat(bits: Bits, counts: Counts, zeros: Counts, largest: Bits, parts: int) -> None:
     """Count ``bits (n,)`` into one histogram a thread: ``counts (parts, BINS)``, ``zeros``, ``largest (parts,)``."""
     size = bits.shape[0]
     for part in numba.prange(parts):
@@ -121,7 +127,9 @@ class LogHistogram:
             return maximum
         below = np.zeros(self.channels, np.int64) if nonzero else self.zeros
         positive = counts.sum(1)
-        rank = np.ceil((positive + below) * (percent / 100)).astype(np.int64) - below
+        share = Fraction(str(percent)) / 100  # exact: 99.9 % of 1,000 is 999, and not one more by rounding
+        counted = [-(-int(total) * share.numerator // share.denominator) for total in positive + below]
+        rank = np.array(counted, np.int64) - below
         index = (np.cumsum(counts, 1) < np.maximum(rank, 1)[:, None]).sum(1)
         middle = (((index.clip(0, BINS - 1) + LOWEST) << 16) | 0x8000).astype(np.int32).view(np.float32)
         found = np.where(index >= BINS - 1, maximum, np.minimum(middle.astype(np.float64), maximum))

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from snnconvert.calibrate.histogram import LogHistogram
-from snnconvert.graph import Graph, Node
+from snnconvert.graph import Graph, Node, scale_of
 from snnconvert.operators.affine import Affine
 from snnconvert.operators.linear import Linear
 from snnconvert.operators.sum import Sum
@@ -25,6 +27,17 @@ def channel_axis(graph: Graph, activation: Node) -> int:
             break
         value = node.inputs[0]
     return 0
+
+
+def random_scales(graph: Graph, per_channel: bool) -> dict[str, Tensor]:
+    """Return a scale between 1/2 and 3/2 for every activation: what cannot be normalised by these cannot be by any."""
+    make = torch.Generator().manual_seed(0)
+    scales = {}
+    for node in graph.activations:
+        shape, axis = graph.shapes[node.name], channel_axis(graph, node)
+        values = torch.rand(shape[axis] if per_channel else 1, generator=make, dtype=torch.float64) + 0.5
+        scales[node.name] = scale_of(values, axis, len(shape))
+    return scales
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ BLOCKED = 1  # exit status of --strict where a node is refused
 @click.pass_context
 def command(context: click.Context, /, model: str, strict: bool) -> int:
     """Tell what becomes of every node of MODEL, and why a node is refused, without any samples."""
-    from snnconvert import pipeline
+    from snnconvert.inspection import inspect
 
     common: Common = context.obj
-    found = pipeline.inspect(Path(model))
+    found = inspect(Path(model))
     if common.as_json:
         print_json(document(found))
     else:

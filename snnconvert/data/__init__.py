@@ -6,7 +6,7 @@ byte: they import nothing but the standard library, numpy, Pillow (late), each o
 
 from snnconvert.data.formats import value_range
 from snnconvert.data.preprocessing import IMAGENET_PREPROCESSING, Preprocessing, layout
-from snnconvert.data.samples import Dataset, batches, open_dataset, sample_id, sample_ids, split_half
+from snnconvert.data.samples import Dataset, batches, folder_of, open_dataset, sample_id, sample_ids, split_half
 from snnconvert.data.selection import Selection, select, shared
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Preprocessing",
     "Selection",
     "batches",
+    "folder_of",
     "layout",
     "open_dataset",
     "sample_id",

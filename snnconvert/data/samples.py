@@ -79,6 +79,12 @@ def open_dataset(path: str | Path) -> Dataset:
     return _of_array(str(path), *read_array_file(place))
 
 
+def folder_of(path: str) -> Path | None:
+    """Return the folder that `path` (perhaps PATH:part) names; None if it is a file."""
+    place = _find(path)[0]
+    return place if place.is_dir() else None
+
+
 def sample_id(sample: np.ndarray) -> str:
     """Return the first 16 hex digits of the sha256 of dtype (``|u1``), shape (``(32, 32, 3)``) and bytes in C order."""
     digest = hashlib.sha256(f"{sample.dtype.str}{tuple(sample.shape)}".encode())

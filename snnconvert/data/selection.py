@@ -72,9 +72,9 @@ def select(
         other = open_dataset(evaluation[0])
         halves = (everything, np.arange(len(other), dtype=np.int64))
     else:
-        if len(dataset) < 2:
-            raise DataError("E201", f"{calib[0]}: one sample cannot both calibrate and evaluate", "give --eval")
         other, halves = dataset, split_half(sample_ids(dataset, everything), seed)
+        if len(halves[1]) == 0:  # one sample, or many copies of one
+            raise DataError("E201", f"{calib[0]}: one sample cannot both calibrate and evaluate", "give --eval")
     return (
         Selection(dataset, limited(halves[0], calib[1], seed), preprocessing, shape),
         Selection(other, limited(halves[1], evaluation[1], seed), preprocessing, shape),

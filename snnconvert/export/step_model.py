@@ -49,11 +49,11 @@ class _Export:
         self.functions: dict[str, onnx.FunctionProto] = {}
 
     def model(self, metadata: Mapping[str, object]) -> onnx.ModelProto:
-        emitters = {node.name for node in self.network.emitters}
+        stateful = {node.name for node in self.network.stateful}
         for node in self.graph.nodes:
             inputs = [self.values[value] for value in node.inputs]
-            if node.name in emitters:
-                self._emitter(node, inputs)
+            if node.name in stateful:
+                self._stateful(node, inputs)
             else:
                 self.values[node.name] = self.writer.fresh(node.name)
                 node.operator.to_onnx(self.writer, inputs, self.graph.input_shapes(node), self.values[node.name])
@@ -79,8 +79,10 @@ class _Export:
         self.states[old] = {"next": new, "shape": list(shape), "initial": initial}
         return old, new
 
-    def _emitter(self, node: Node, inputs: list[str]) -> None:
-        spikes = self.writer.fresh(f"spikes.{node.name}")
+    def _stateful(self, node: Node, inputs: list[str]) -> None:
+        """Write a layer of neurons or a pool; what it sends, if spikes, is an output too."""
+        emits = node.name in self.network.fan_out
+        spikes = self.writer.fresh(f"spikes.{node.name}" if emits else node.name)
         shape = self.graph.shapes[node.name]
         if node.name in self.network.neurons:
             neuron = self.network.neurons[node.name]
@@ -96,8 +98,10 @@ class _Export:
             node.operator.to_onnx(self.writer, [old], [seen], before)
             node.operator.to_onnx(self.writer, [new], [seen], pooled)
             self.writer.node("Sub", [pooled, before], spikes)
-        self.outputs.append(helper.make_tensor_value_info(spikes, TensorProto.FLOAT, ["N", *shape]))
         self.values[node.name] = spikes
+        if not emits:
+            return
+        self.outputs.append(helper.make_tensor_value_info(spikes, TensorProto.FLOAT, ["N", *shape]))
         self.emitters[spikes] = {
             "node": node.name,
             "kind": "neuron" if node.name in self.network.neurons else "pool",

@@ -18,5 +18,7 @@ class MergeReshapes(Pass):
         for node in graph.nodes:
             before = merged.get(node.inputs[0]) or graph.by_name.get(node.inputs[0])
             if before is not None and isinstance(before.operator, Reshape) and isinstance(node.operator, Reshape):
-                merged[node.name] = dataclasses.replace(node, inputs=before.inputs)
+                merged[node.name] = dataclasses.replace(
+                    node, inputs=before.inputs, origins=before.origins + node.origins
+                )
         return RemoveIdentity().run(rewired(graph, merged, {})) if merged else graph

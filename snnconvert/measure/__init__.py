@@ -2,7 +2,17 @@
 
 from snnconvert.measure.fan_out import packed, unpacked
 from snnconvert.measure.layers import LayerErrors
-from snnconvert.measure.operations import ann_macs, first_layer_macs
+from snnconvert.measure.operations import ann_macs, first_layer_macs, graded_macs
 from snnconvert.measure.outcomes import Outcomes, top1, wilson
 
-__all__ = ["LayerErrors", "Outcomes", "ann_macs", "first_layer_macs", "packed", "top1", "unpacked", "wilson"]
+__all__ = [
+    "LayerErrors",
+    "Outcomes",
+    "ann_macs",
+    "first_layer_macs",
+    "graded_macs",
+    "packed",
+    "top1",
+    "unpacked",
+    "wilson",
+]

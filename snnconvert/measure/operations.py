@@ -15,6 +15,16 @@ def ann_macs(graph: Graph) -> int:
     )
 
 
+def graded_macs(network: SpikingNetwork) -> int:
+    """Multiply-accumulates of one sample at each step: weights that meet graded currents instead of spikes."""
+    graph = network.graph
+    return sum(
+        node.operator.macs(graph.input_shapes(node))
+        for node in graph.nodes
+        if any(network.traffic[value] is Traffic.GRADED for value in node.inputs)
+    )
+
+
 def first_layer_macs(network: SpikingNetwork) -> int:
     """Multiply-accumulates on the analog input, which are computed once a sample."""
     graph = network.graph

@@ -3,7 +3,7 @@
 This file is carried by the evaluator of every bundle unchanged, so it needs nothing but numpy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -78,8 +78,11 @@ class Outcomes:
         """Labels ``(N,)``, or None."""
         return np.concatenate(self._labels) if self._labels else None
 
-    def document(self, first_layer_macs: int, ann_macs: int) -> dict[str, object]:
-        """Return samples, labelled, ann, steps and macs_per_sample of a metrics.json document."""
+    def document(self, macs: Mapping[str, int]) -> dict[str, object]:
+        """Return samples, labelled, ann, steps and macs_per_sample of a metrics.json document.
+
+        ``macs`` are those of one sample: ``ann``, ``snn_first_layer`` (once) and ``snn_graded_per_step``.
+        """
         snn, ann, labels = self.snn, self.ann, self.labels
         known = ann.reshape(len(ann), -1)[:, 0] >= 0
         truth = labels if labels is not None and snn.ndim == 2 else None
@@ -89,7 +92,8 @@ class Outcomes:
             agreement = float((snn[index][known] == ann[known]).mean()) if known.any() else None
             error = float(np.sqrt(self._squared_error[index] / self._squared_norm)) if self._squared_norm else None
             synops = float(self._synops[index]) / self.samples
-            energy = ADD_PJ * synops + MAC_PJ * first_layer_macs
+            multiplied = macs["snn_first_layer"] + macs["snn_graded_per_step"] * step
+            energy = ADD_PJ * synops + MAC_PJ * multiplied
             rows.append(
                 {
                     "t": step,
@@ -100,7 +104,7 @@ class Outcomes:
                     "output_error": error,
                     "spikes_per_sample": float(self._spikes[index]) / self.samples,
                     "synops_per_sample": synops,
-                    "energy_ratio": energy / (MAC_PJ * ann_macs) if ann_macs else None,
+                    "energy_ratio": energy / (MAC_PJ * macs["ann"]) if macs["ann"] else None,
                 }
             )
         ann_accuracy = None if truth is None or not known.any() else float((ann[known] == truth[known]).mean())
@@ -111,5 +115,5 @@ class Outcomes:
             "ann": {"accuracy": ann_accuracy},
             "schedule": {"T": max(self.steps), "onset_delay": 0},
             "steps": rows,
-            "macs_per_sample": {"ann": ann_macs, "snn_first_layer": first_layer_macs},
+            "macs_per_sample": dict(macs),
         }

@@ -35,34 +35,42 @@ class SpikingNetwork:
     def traffic(self) -> dict[str, Traffic]:
         """For every value, what it is."""
         kinds = {self.graph.input: Traffic.CONSTANT}
+        weighed = {self.graph.input: False}  # has passed through weights since the last neuron
         for node in self.graph.nodes:
             kinds[node.name] = _traffic(node, [kinds[value] for value in node.inputs])
+            role = node.operator.role
+            changes = role in (Role.WEIGHTED, Role.SUM, Role.MAXIMUM) or any(weighed[value] for value in node.inputs)
+            weighed[node.name] = changes and role is not Role.ACTIVATION
         for node in self.graph.nodes:
             meets_weights = node.operator.role in (Role.WEIGHTED, Role.MAXIMUM)
             for value in node.inputs if meets_weights else ():
-                if kinds[value] is Traffic.CURRENT and _through_weights(self.graph, value):
+                if kinds[value] is Traffic.CURRENT and weighed[value]:
                     kinds[value] = Traffic.GRADED
         return kinds
 
     @cached_property
-    def emitters(self) -> tuple[Node, ...]:
-        """The nodes that keep a state and emit something new at each step: neurons, and pools over spikes."""
-        pools = Role.MAXIMUM
+    def stateful(self) -> tuple[Node, ...]:
+        """The nodes that keep a state: neurons, and pools over what changes with time."""
         return tuple(
             node
             for node in self.graph.nodes
             if node.name in self.neurons
-            or (node.operator.role is pools and self.traffic[node.inputs[0]] is not Traffic.CONSTANT)
+            or (node.operator.role is Role.MAXIMUM and self.traffic[node.inputs[0]] is not Traffic.CONSTANT)
         )
+
+    @cached_property
+    def emitters(self) -> tuple[Node, ...]:
+        """The nodes that send spikes of their own: neurons, and pools over spikes."""
+        return tuple(node for node in self.stateful if self.traffic[node.name] is Traffic.SPIKES)
 
     @cached_property
     def fan_out(self) -> dict[str, Tensor]:
         """For each emitter and the input, the connections that leave each element, ``(...)`` of its shape, float64.
 
-        A connection ends at the next neuron, pool or output. What counts are paths: through an average pool, a reshape
-        or a sum there is one to each target; through weights that follow weights there are as many as both multiply to.
+        A connection ends at the next neuron, pool, graded current or output; through average pools, reshapes and sums
+        there is one for each target. What a graded current does afterwards is multiplication: see ``graded_macs``.
         """
-        ends = [node.name for node in self.emitters]  # in the order of the graph: a set has none
+        ends = {node.name for node in self.stateful} | set(self.graded)
         flows = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in self.graph.shapes.items()}
         flows[self.graph.output] = flows[self.graph.output] + 1
         for node in reversed(self.graph.nodes):
@@ -73,7 +81,7 @@ class SpikingNetwork:
                     flows[value] = flows[value] + 1
                 else:
                     flows[value] = flows[value] + node.operator.fan_out(downstream, shapes, index)
-        return {name: flows[name] for name in (*ends, self.graph.input)}
+        return {name: flows[name] for name in (*(node.name for node in self.emitters), self.graph.input)}
 
     @property
     def graded(self) -> list[str]:
@@ -91,16 +99,6 @@ def _traffic(node: Node, inputs: list[Traffic]) -> Traffic:
     if moves and all(kind is Traffic.SPIKES for kind in inputs):
         return Traffic.SPIKES
     return Traffic.CURRENT
-
-
-def _through_weights(graph: Graph, value: str) -> bool:
-    """Tell whether a value has passed through weights since the last neuron (a mean of spikes alone has not)."""
-    node = graph.by_name.get(value)
-    if node is None or node.operator.role is Role.ACTIVATION:
-        return False
-    if node.operator.role in (Role.WEIGHTED, Role.SUM, Role.MAXIMUM):
-        return True
-    return any(_through_weights(graph, each) for each in node.inputs)
 
 
 def spiking_network(normal: NormalForm, neuron: Neuron) -> SpikingNetwork:

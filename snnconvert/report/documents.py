@@ -15,6 +15,7 @@ from torch import Tensor
 
 from snnconvert import __version__
 from snnconvert.calibrate import RELATIVE_ERROR, ActivationStatistics
+from snnconvert.data import Selection
 from snnconvert.measure import Outcomes
 
 
@@ -47,14 +48,19 @@ def calibration_document(
     }
 
 
-def predictions(outcomes: Outcomes, ids: Sequence[str]) -> bytes:
-    """Return predictions.npz: ``id``, ``label`` (-1 where unknown), ``ann``, ``steps`` and ``snn (samples, steps)``."""
+def predictions(outcomes: Outcomes, chosen: Selection) -> bytes:
+    """Return predictions.npz: ``id``, ``label`` (-1 where unknown), ``ann``, ``steps`` and ``snn (samples, steps)``.
+
+    ``source`` and ``index`` say where the samples came from: the path of the set, and their positions in it.
+    """
     buffer = io.BytesIO()
-    count = len(ids)
+    count = len(chosen)
     one_class = outcomes.snn.ndim == 2
     np.savez_compressed(
         buffer,
-        id=np.array(ids),
+        id=np.array(chosen.ids),
+        index=chosen.indices,
+        source=np.array(chosen.dataset.path),
         label=np.full(count, -1, np.int64) if outcomes.labels is None else outcomes.labels,
         ann=outcomes.ann if one_class else np.full(count, -1, np.int32),
         steps=np.array(outcomes.steps, np.int64),

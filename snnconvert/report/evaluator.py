@@ -45,17 +45,22 @@ class Evaluator:
             self.fan_out = {name: unpacked(each["fan_out"]) for name, each in self.about["emitters"].items()}
             self._inputs = {value.name: value.shape for value in self.session.get_inputs()}
             self._outputs = [value.name for value in self.session.get_outputs()]
-            if self._inputs["input"][1:] != self.about["input"] or not self.fan_out.keys() <= {*self._outputs}:
+            shapes = {"input": self.about["input"], **{name: s["shape"] for name, s in self.about["states"].items()}}
+            fits = all(self._inputs[name][1:] == shape for name, shape in shapes.items() if name in self._inputs)
+            if not fits or "input" not in self._inputs or not self.fan_out.keys() <= {*self._outputs}:
                 raise ValueError("the metadata does not belong to the network")
         except Exception as problem:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
             raise _damaged(self.path, problem) from None
 
     def steps(self, x: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """Present a batch ``(N, ...)`` at every step and yield all outputs of each step, without end."""
-        states = {
-            name: np.full((len(x), *state["shape"]), state["initial"], np.float32)
-            for name, state in self.about["states"].items()
-        }
+        try:
+            states = {
+                name: np.full((len(x), *state["shape"]), state["initial"], np.float32)
+                for name, state in self.about["states"].items()
+            }
+        except (ValueError, TypeError) as problem:
+            raise _damaged(self.path, problem) from None
         step = 0
         while True:
             feed = {"input": x, "step": np.asarray(step, np.int64), **states}
@@ -85,33 +90,35 @@ class Evaluator:
                 break
         return np.stack(answers), np.array(spikes), np.array(synops)
 
-    def known_answers(self) -> dict[str, int]:
-        """Return the ANN's class by sample id, as the conversion stored it."""
+    def stored(self) -> dict[str, np.ndarray]:
+        """Return predictions.npz, which tells the samples of the conversion and the ANN's classes."""
         path = self.folder / "predictions.npz"
-        if not path.is_file():
-            return {}
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-                return {str(name): int(answer) for name, answer in zip(stored["id"], stored["ann"], strict=True)}
+                found = {name: stored[name] for name in ("id", "ann", "index", "source")}
+            if not len(found["id"]) == len(found["ann"]) == len(found["index"]):
+                raise ValueError("arrays of different lengths")
         except Exception as problem:  # noqa: BLE001 - zip, zlib and numpy have their own
             raise _damaged(path, problem) from None
+        return found
 
     def dataset(self, path: str | None) -> tuple[Dataset, np.ndarray]:
         """Open the samples of ``path``, or those that the conversion was evaluated on."""
-        chosen = path if path is not None else self.about["evaluation"]
-        try:
-            found = open_dataset(chosen)
-        except UsageError as problem:
-            hint = problem.hint if path is not None else "say where the samples are: --data PATH"
-            raise UsageError(problem.code, problem.message, hint) from None
-        everything = np.arange(len(found))
         if path is not None:
-            return found, everything
-        stored, ids = self.known_answers(), sample_ids(found, everything)
-        kept = np.array([index for index, name in enumerate(ids) if name in stored], np.int64)
-        if len(kept) == 0:
-            raise DataError("E201", f"{chosen}: none of the samples of the conversion is in it", "use --data PATH")
-        return found, kept
+            chosen = open_dataset(path)
+            return chosen, np.arange(len(chosen))
+        stored = self.stored()
+        try:
+            chosen = open_dataset(str(stored["source"]))
+        except UsageError as problem:
+            raise UsageError(problem.code, problem.message, "say where the samples are: --data PATH") from None
+        indices = stored["index"].astype(np.int64)
+        inside = len(indices) > 0 and indices.min() >= 0 and indices.max() < len(chosen)
+        if not inside or sample_ids(chosen, indices) != stored["id"].tolist():
+            raise DataError(
+                "E201", f"{stored['source']}: no longer the samples of the conversion", "say which ones: --data PATH"
+            )
+        return chosen, indices
 
     def evaluate(
         self, path: str | None, steps: Sequence[int] | None, advance: Callable[[int, int], None] | None = None
@@ -120,7 +127,9 @@ class Evaluator:
         steps = sorted(set(steps or self.about["steps"]))
         dataset, indices = self.dataset(path)
         check_classes(dataset, self.about["classes"])
-        ids, stored = sample_ids(dataset, indices), self.known_answers()
+        known = self.stored()
+        stored = dict(zip(known["id"].tolist(), known["ann"].tolist(), strict=True))
+        ids = sample_ids(dataset, indices)
         outcomes, done = Outcomes(steps), 0
         for chosen, x in batches(dataset, indices, self.preprocessing, self.shape, self.about["batch_size"]):
             answers, spikes, synops = self.answers(x, steps)
@@ -130,7 +139,7 @@ class Evaluator:
             done += len(x)
             if advance is not None:
                 advance(done, len(indices))
-        document = outcomes.document(self.about["macs"]["snn_first_layer"], self.about["macs"]["ann"])
+        document = outcomes.document(self.about["macs"])
         document["schedule"] = self.about["schedule"]
         return {**document, "layers": []}, outcomes
 
@@ -143,12 +152,16 @@ def _damaged(path: Path, problem: Exception) -> OutputError:
 def _checked(about: Any) -> dict[str, Any]:
     """Return the metadata of snn.onnx; ValueError where it is not what the conversion writes."""
     kinds: dict[str, type] = dict.fromkeys(("preprocess", "states", "emitters", "schedule", "macs"), dict)
-    kinds |= {"input": list, "steps": list, "batch_size": int, "evaluation": str}
+    kinds |= {"input": list, "steps": list, "batch_size": int}
     for name, kind in kinds.items():
         if not isinstance(about, dict) or not isinstance(about.get(name), kind):
             raise ValueError(f"metadata: '{name}' is missing or wrong")
     numbers = [*about["input"], *about["steps"], about["schedule"]["T"], *about["macs"].values()]
-    if not about["steps"] or not all(type(number) is int and number >= 0 for number in numbers):
+    if (
+        about["batch_size"] < 1
+        or not about["steps"]
+        or not all(type(number) is int and number >= 0 for number in numbers)
+    ):
         raise ValueError("metadata: what should be whole numbers is not")
     return dict(about)
 

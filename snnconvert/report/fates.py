@@ -41,6 +41,8 @@ def _fate(node: Node, origin: str, network: SpikingNetwork) -> dict[str, Any]:
     if len(node.origins) > 1 and origin != node.name:
         return {"fate": "folded", "detail": f"into '{node.name}'"}
     constant = kind is Traffic.CONSTANT
+    if node.operator.role is Role.MAXIMUM and not constant and kind is not Traffic.SPIKES:
+        return {"fate": "graded current", "scale": scale, "detail": "the maximum of accumulated currents"}
     if node.operator.role is Role.MAXIMUM:
         detail = "the plain maximum: its input is constant" if constant else "exact, by counting spikes"
         return {"fate": "linear" if constant else "spiking", "scale": scale, "detail": detail}

@@ -41,7 +41,8 @@ class Simulator:
         constant = {name for name, kind in network.traffic.items() if kind is Traffic.CONSTANT}
         self._constant = tuple(node for node in self.graph.nodes if node.name in constant)
         self._varying = tuple(node for node in self.graph.nodes if node.name not in constant)
-        self._emitters = {node.name for node in network.emitters}
+        self._stateful = {node.name for node in network.stateful}
+        self._emitters = [node.name for node in network.emitters]
         self._last_reader = {value: node.name for node in self._varying for value in node.inputs}
 
     @torch.no_grad()
@@ -64,7 +65,7 @@ class Simulator:
                 output = value if output is None else output + value
                 t += length
             if output is not None:
-                yield Readout(t, output, {name: layer.count for name, layer in layers.items()})
+                yield Readout(t, output, {name: layers[name].count for name in self._emitters})
 
     def _advance(self, constants: Mapping[str, Tensor], layers: dict[str, Layer], steps: int, samples: int) -> Tensor:
         """Take a block of steps and return the sum of the outputs over it."""
@@ -88,7 +89,7 @@ class Simulator:
     ) -> Tensor:
         varying = any(value in values for value in node.inputs)
         inputs = [values[value] if value in values else constants[value] for value in node.inputs]
-        if node.name in self._emitters:
+        if node.name in self._stateful:
             if node.name not in layers:
                 layers[node.name] = self._layer(node, inputs[0][:samples])
             return layers[node.name].advance(inputs[0], steps, varying)

@@ -6,12 +6,16 @@ block. The arithmetic is the neuron's own, operation for operation: the results 
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
+from snnconvert.compiled import compiled
+
+Floats = NDArray[np.float32]
 CHUNK = 4096  # neurons: potentials, counts, currents and spikes of a chunk fit into the first-level cache
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
-def integrate_and_fire(current, potential, count, spikes, subtract):
+@compiled
+def integrate_and_fire(current: Floats, potential: Floats, count: Floats, spikes: Floats, subtract: bool) -> None:
     """Advance ``potential`` and ``count (M,)`` by the steps of ``spikes (T, M)``, which is filled.
 
     ``current`` is ``(T, M)``, or ``(1, M)`` where it is the same at every step.

@@ -62,15 +62,19 @@ def gathered(
     return outcomes
 
 
+def macs(ann: int, first_layer: int, graded: int = 0) -> dict[str, int]:
+    return {"ann": ann, "snn_first_layer": first_layer, "snn_graded_per_step": graded}
+
+
 @pytest.mark.parametrize("cut", [1, 2, 3])
 def test_answers_with_labels(cut: int) -> None:
     outcomes = gathered([[0, 1, 1, 3], [0, 1, 2, 2]], [0, 1, 2, 0], [0, 1, 2, 3], cut)
     outcomes.add_outputs(np.array([3.0, 0.5]), 6.0)
     outcomes.add_outputs(np.array([1.0, 0.5]), 10.0)
-    found = outcomes.document(first_layer_macs=50, ann_macs=200)
+    found = outcomes.document(macs(200, 50, 5))
     assert (found["samples"], found["labelled"], found["ann"]) == (4, True, {"accuracy": 0.75})
     assert found["schedule"] == {"T": 8, "onset_delay": 0}
-    assert found["macs_per_sample"] == {"ann": 200, "snn_first_layer": 50}
+    assert found["macs_per_sample"] == macs(200, 50, 5)
     first, last = found["steps"]
     assert (first["t"], first["total_steps"], last["t"]) == (2, 2, 8)
     assert (first["accuracy"], last["accuracy"]) == (0.75, 0.75)
@@ -79,11 +83,11 @@ def test_answers_with_labels(cut: int) -> None:
     assert (first["output_error"], last["output_error"]) == (0.5, 0.25)
     assert (first["spikes_per_sample"], last["spikes_per_sample"]) == (1.0, 4.0)
     assert (first["synops_per_sample"], last["synops_per_sample"]) == (100.0, 400.0)
-    assert last["energy_ratio"] == pytest.approx((0.9 * 400 + 4.6 * 50) / (4.6 * 200))
+    assert last["energy_ratio"] == pytest.approx((0.9 * 400 + 4.6 * (50 + 8 * 5)) / (4.6 * 200))
 
 
 def test_answers_without_labels_have_agreement_only() -> None:
-    found = gathered([[0, 1, 1], [0, 1, 2]], [0, 1, 2], None, 2).document(1, 1)
+    found = gathered([[0, 1, 1], [0, 1, 2]], [0, 1, 2], None, 2).document(macs(1, 1))
     assert (found["labelled"], found["ann"]) == (False, {"accuracy": None})
     for row, agreement in zip(found["steps"], (2 / 3, 1.0), strict=True):
         assert row["accuracy"] is row["accuracy_ci95"] is row["output_error"] is None
@@ -91,11 +95,11 @@ def test_answers_without_labels_have_agreement_only() -> None:
 
 
 def test_unknown_answers_of_the_ann_count_nowhere() -> None:
-    found = gathered([[0, 1, 1], [0, 1, 2]], [0, -1, 2], [0, 1, 1], 1).document(1, 1)
+    found = gathered([[0, 1, 1], [0, 1, 2]], [0, -1, 2], [0, 1, 1], 1).document(macs(1, 1))
     assert found["ann"] == {"accuracy": 0.5}
     assert [row["agreement"] for row in found["steps"]] == [0.5, 1.0]
     assert [row["accuracy"] for row in found["steps"]] == [1.0, pytest.approx(2 / 3)]
-    found = gathered([[0, 1, 1], [0, 1, 2]], [-1, -1, -1], [0, 1, 1], 1).document(1, 1)
+    found = gathered([[0, 1, 1], [0, 1, 2]], [-1, -1, -1], [0, 1, 1], 1).document(macs(1, 1))
     assert found["ann"] == {"accuracy": None}
     assert [row["agreement"] for row in found["steps"]] == [None, None]
 
@@ -104,12 +108,12 @@ def test_dense_outputs_have_no_accuracy() -> None:
     outcomes = Outcomes((1,))
     snn = np.array([[[[0, 1], [2, 2]]]], np.int32)  # (steps, N, H, W)
     outcomes.add(snn, np.ones(1), np.ones(1), np.array([[[0, 1], [2, 0]]], np.int32), np.array([7]))
-    found = outcomes.document(1, 1)
+    found = outcomes.document(macs(1, 1))
     (row,) = found["steps"]
     assert (found["labelled"], found["ann"]) == (False, {"accuracy": None})
     assert (row["accuracy"], row["agreement"]) == (None, 0.75)
 
 
 def test_network_without_macs_has_no_energy_ratio() -> None:
-    rows = gathered([[0, 1], [0, 1]], [0, 1], None, 1).document(0, 0)["steps"]
+    rows = gathered([[0, 1], [0, 1]], [0, 1], None, 1).document(macs(0, 0))["steps"]
     assert [row["energy_ratio"] for row in rows] == [None, None]

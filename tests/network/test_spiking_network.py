@@ -121,13 +121,14 @@ def test_mean_of_spikes_before_weights_is_one_synapse_with_them(nets: ModuleType
     assert network.traffic["pool"] is CURRENT
 
 
-def test_maximum_over_a_current_emits_graded_values(nets: ModuleType) -> None:
+def test_maximum_over_a_current_sends_graded_values(nets: ModuleType) -> None:
     net = nets.Net(2, 8, 8)
     net.conv(net.relu(net.conv("x", 3)), 3, name="current")
     net.maximum("current", name="pool")
     network = spiking(net.graph(net.conv("pool", 2)))
     assert network.graded == ["current", "pool"]
-    assert "pool" in [node.name for node in network.emitters]
+    assert "pool" in [node.name for node in network.stateful]
+    assert "pool" not in [node.name for node in network.emitters]  # what it sends are no spikes
 
 
 def test_pool_over_a_concatenation_of_spikes_emits_spikes(nets: ModuleType) -> None:
@@ -196,8 +197,8 @@ def connections(operator: Operator, shapes: list[Shape], out: Shape, index: int)
 
 
 def paths(network: SpikingNetwork) -> Mapping[str, Counter[int]]:
-    """Count, for every element of every value, the paths that lead from it to a neuron, a pool or the output."""
-    graph, ends = network.graph, {node.name for node in network.emitters}
+    """Count, for every element of every value, the paths to a neuron, a pool, a graded current or the output."""
+    graph, ends = network.graph, {node.name for node in network.stateful} | set(network.graded)
     found: dict[str, Counter[int]] = {name: Counter() for name in graph.shapes}
     found[graph.output].update(range(int(np.prod(graph.shapes[graph.output]))))
     for node in reversed(graph.nodes):

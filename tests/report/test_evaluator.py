@@ -265,7 +265,7 @@ def test_damaged_predictions_are_refused(bundle: Path) -> None:
     for broken in (b"", b"PK\x03\x04", (bundle / "predictions.npz").read_bytes()[:300]):
         (bundle / "predictions.npz").write_bytes(broken)
         with pytest.raises(OutputError, match=r"E403.*predictions\.npz: damaged"):
-            Evaluator(bundle).known_answers()
+            Evaluator(bundle).stored()
 
 
 def test_fan_out_that_expands_beyond_its_shape_is_refused(bundle: Path) -> None:
