@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 from onnx import helper
+from PIL import Image
 
 from snnconvert import pipeline
 from snnconvert.config import build_job
@@ -224,9 +225,18 @@ def test_destination_is_looked_at_before_any_work(monkeypatch: pytest.MonkeyPatc
     (tmp_path / "x_snn").mkdir()
     with pytest.raises(OutputError, match=r"E401.*is no bundle"):
         run(build_job(document(), "test"), tmp_path / "x_snn", True, "test", Silent())
-    job = build_job({**document(), "calib": {"path": str(tmp_path)}}, "test")
-    with pytest.raises(OutputError, match=r"E401.*lies among the samples of"):
-        run(job, tmp_path / "deep" / "y_snn", False, "test", Silent())
+
+
+def test_destination_among_the_samples_is_refused_before_calibration(tmp_path: Path) -> None:
+    for name in ("0", "1"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "set" / name / "a.png")
+    progress = Told()
+    for role in ("calib", "eval"):
+        job = build_job({**document(), role: {"path": str(tmp_path / "set")}}, "test")
+        with pytest.raises(OutputError, match=r"E401.*lies among the samples of"):
+            run(job, tmp_path / "set" / "deep" / "x_snn", False, "test", progress)
+    assert progress.stages == {}
 
 
 # samples
@@ -367,10 +377,10 @@ def test_bundle_is_written_whole(tmp_path: Path) -> None:
     with np.load(destination / "predictions.npz") as stored:
         assert {name: stored[name].shape for name in stored} == {
             "id": (24,),
-            "index": (24,),
-            "source": (),
             "label": (24,),
             "ann": (24,),
+            "index": (24,),
+            "source": (),
             "steps": (2,),
             "snn": (24, 2),
         }

@@ -238,6 +238,15 @@ def test_max_pool_over_the_input_is_no_emitter(nets: ModuleType) -> None:
     assert [each["node"] for each in exported.about["emitters"].values()] == ["r"]
 
 
+def test_max_pool_over_graded_currents_keeps_a_state_but_sends_no_spikes(nets: ModuleType) -> None:
+    net = nets.Net(2, 6, 6, dyadic=True)
+    pooled = net.maximum(net.conv(net.relu(net.conv("x", 3), name="r"), 2), name="pool")
+    exported = Exported(step_model(plain(net.graph(net.linear(net.flatten(pooled), 3))), {}))
+    assert [each["node"] for each in exported.about["emitters"].values()] == ["r"]
+    assert "state.pool" in exported.about["states"]
+    assert "spikes.pool" not in [value.name for value in exported.model.graph.output]
+
+
 def test_network_that_ends_in_a_relu(nets: ModuleType) -> None:
     net = nets.Net(2, 6, 6, dyadic=True)
     net.relu(net.linear(net.flatten(net.relu(net.conv("x", 2))), 3), name="last")

@@ -1,6 +1,7 @@
 """Errors of layers and counts of operations, computed by hand."""
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ import torch
 from snnconvert.fold import PASSES
 from snnconvert.graph import Graph, Node, apply_passes
 from snnconvert.load import load_model
-from snnconvert.measure import LayerErrors, ann_macs, first_layer_macs
+from snnconvert.measure import LayerErrors, ann_macs, first_layer_macs, graded_macs
 from snnconvert.network import NormalForm, SpikingNetwork, spiking_network
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.operators.activation import ReLU
 from snnconvert.operators.affine import Affine
 from snnconvert.operators.sum import Sum
+from snnconvert.simulate import Simulator
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -96,3 +98,28 @@ def test_multiplication_of_the_input_by_one_weight_each_is_a_mac_of_the_first_la
     graph = Graph("net", "x", (3, 4, 4), nodes, "s")
     assert ann_macs(graph) == 0  # no convolution, no linear layer
     assert first_layer_macs(spiking(graph)) == nodes[0].operator.macs([(3, 4, 4)])
+
+
+def test_weights_behind_a_graded_current_multiply_at_each_step(nets: ModuleType) -> None:
+    net = nets.Net(2, 4, 4)
+    narrow = net.conv(net.relu(net.conv("x", 8), name="relu"), 2, nets.window(1), name="bottleneck")
+    network = spiking(net.graph(net.linear(net.flatten(net.relu(net.conv(narrow, 8, nets.window(1)))), 3)))
+    assert network.graded == ["bottleneck"]
+    assert graded_macs(network) == 8 * 2 * 16
+    assert network.fan_out["relu"].unique().tolist() == [2]  # a spike is added to two sums, and ends there
+
+
+def test_network_of_spikes_alone_multiplies_at_no_step(nets: ModuleType) -> None:
+    net = nets.Net(2, 4, 4)
+    pooled = net.average(net.relu(net.conv("x", 8)), nets.window(2, stride=2))
+    assert graded_macs(spiking(net.graph(net.relu(net.conv(pooled, 4))))) == 0
+
+
+def test_maximum_over_a_current_sends_no_spikes_that_count(nets: ModuleType) -> None:
+    net = nets.Net(2, 4, 4)
+    pool = net.maximum(net.conv(net.relu(net.conv("x", 4)), 4), nets.window(2, stride=2), name="pool")
+    network = spiking(net.graph(net.relu(net.conv(pool, 4))))
+    assert graded_macs(network) > 0
+    (readout,) = Simulator(network).run(torch.rand(3, 2, 4, 4), [8])
+    assert "pool" not in readout.counts
+    assert all(bool((count >= 0).all()) for count in readout.counts.values())

@@ -7,6 +7,8 @@ import pytest
 
 from snnconvert.measure import Outcomes, top1, wilson
 
+MACS = {"ann": 1, "snn_first_layer": 1, "snn_graded_per_step": 0}
+
 
 @pytest.mark.parametrize(
     ("correct", "samples", "low", "high"),

@@ -25,7 +25,7 @@ import torch
 
 import snnconvert
 from snnconvert.config import build_job
-from snnconvert.errors import OutputError, UsageError
+from snnconvert.errors import DataError, OutputError, UsageError
 from snnconvert.measure import packed
 from snnconvert.pipeline import Silent, run
 from snnconvert.report.evaluate_script import CARRIED, evaluate_script, marker
@@ -230,6 +230,7 @@ CHANGES: dict[str, Callable[[onnx.ModelProto, dict[str, Any]], object]] = {
     "states of another kind": lambda model, about: about.update(states=[1]),
     "T is text": lambda model, about: about["schedule"].update(T="32"),
     "no T": lambda model, about: about["schedule"].clear(),
+    "batches of nothing": lambda model, about: about.update(batch_size=0),
     "no steps": lambda model, about: about.update(steps=[]),
     "wrong preprocessing": lambda model, about: about.update(preprocess={"scale": "x"}),
     "broken fan-out": lambda model, about: next(iter(about["emitters"].values())).update(fan_out={"shape": [1]}),
@@ -266,6 +267,19 @@ def test_damaged_predictions_are_refused(bundle: Path) -> None:
         (bundle / "predictions.npz").write_bytes(broken)
         with pytest.raises(OutputError, match=r"E403.*predictions\.npz: damaged"):
             Evaluator(bundle).stored()
+
+
+def test_predictions_of_other_samples_are_refused(bundle: Path) -> None:
+    with np.load(bundle / "predictions.npz") as stored:
+        arrays = dict(stored)
+    for name, value in (("index", arrays["index"] + 10_000), ("index", -arrays["index"]), ("id", arrays["id"][::-1])):
+        np.savez(bundle / "predictions.npz", **{**arrays, name: value})
+        with pytest.raises(DataError, match=r"E201.*no longer the samples of the conversion") as refusal:
+            Evaluator(bundle).evaluate(None, (1,))
+        assert "--data PATH" in refusal.value.hint
+    np.savez(bundle / "predictions.npz", **{**arrays, "index": arrays["index"][:3]})
+    with pytest.raises(OutputError, match=r"E403.*predictions\.npz: damaged \(arrays of different lengths\)"):
+        Evaluator(bundle).evaluate(None, (1,))
 
 
 def test_fan_out_that_expands_beyond_its_shape_is_refused(bundle: Path) -> None:
