@@ -371,3 +371,12 @@ def test_dotted_paths_are_those_of_set() -> None:
         if not isinstance(job.dotted()[path], dict | list):
             set_option(document, {}, f"{path}={'null' if job.dotted()[path] is None else job.dotted()[path]}")
             assert isinstance(build_job(document, "here"), Job)
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].joinpath("configs").glob("*.yaml")), ids=str)
+def test_every_example_is_a_job_on_files_that_are_there(path: Path) -> None:
+    document, places = read_document(path)
+    absolute_paths(document, path.parent)
+    job = build_job(document, str(path), places)
+    assert Path(job.model).is_file()
+    assert Path(job.calib.path).is_file()

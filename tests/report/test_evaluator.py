@@ -337,7 +337,6 @@ def test_answers_are_those_of_the_conversion(bundles: dict[str, Path], evaluate:
     assert_same_answers(bundles[name], evaluate, 0.999)
 
 
-@pytest.mark.slow
 def test_answers_of_a_residual_network_on_cifar10(shared_data: Path, evaluate: Callable, tmp_path: Path) -> None:
     bundle = convert(
         shared_data / "models" / "cifar10_akamaster_resnet20.onnx",
