@@ -1,5 +1,6 @@
 """What calibration knows of every activation: maximum, percentiles, share of zeros."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,24 +10,43 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnconvert.calibrate.histogram import LogHistogram
-from snnconvert.graph import Graph, Node, scale_of
-from snnconvert.operators.affine import Affine
+from snnconvert.graph import Graph, Node, Shape, scale_of
+from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
-from snnconvert.operators.sum import Sum
+from snnconvert.operators.reshape import Reshape, Transpose
+from snnconvert.operators.transposed_convolution import TransposedConvolution
 
 
 def channel_axis(graph: Graph, activation: Node) -> int:
-    """Return the axis of a sample along which an activation has its channels: the last one behind a linear layer."""
-    rank = len(graph.shapes[activation.name])
-    value = activation.inputs[0]
+    """Return the axis of a sample along which an activation has its channels.
+
+    It is the first axis behind a convolution, the last one behind a linear layer, and moves with transposes and
+    reshapes.
+    """
+    path, value, axis = [activation], activation.inputs[0], 0
     while value in graph.by_name:
         node = graph.by_name[value]
         if isinstance(node.operator, Linear):
-            return rank - 1
-        if not isinstance(node.operator, Affine | Sum):
+            axis = len(graph.shapes[value]) - 1
             break
+        if isinstance(node.operator, Convolution | TransposedConvolution):
+            break
+        path.append(node)
         value = node.inputs[0]
-    return 0
+    for node in reversed(path):
+        axis = _moved_axis(axis, node, graph.shapes[node.inputs[0]], graph.shapes[node.name])
+    return axis
+
+
+def _moved_axis(axis: int, node: Node, before: Shape, after: Shape) -> int:
+    """Return where an axis of a node's input is in its output; the first axis where it is no longer there."""
+    if isinstance(node.operator, Transpose):
+        return node.operator.order.index(axis)
+    if len(before) == len(after) and not isinstance(node.operator, Reshape):
+        return axis
+    elements = math.prod(before[:axis])
+    kept = (each for each, size in enumerate(after) if size == before[axis] and math.prod(after[:each]) == elements)
+    return next(kept, 0)
 
 
 def random_scales(graph: Graph, per_channel: bool) -> dict[str, Tensor]:

@@ -2,17 +2,30 @@
 
 from snnconvert.fold.affine import FoldAffine
 from snnconvert.fold.identity import RemoveIdentity
-from snnconvert.fold.max_pool import MovePoolBehindActivation
+from snnconvert.fold.max_pool import MovePoolBeforeActivation, MovePoolBehindActivation, Pooling, pools_averaged
 from snnconvert.fold.reshape import MergeReshapes
 from snnconvert.fold.shortcut import FoldShortcut
+from snnconvert.fold.sum import DistributeSum
 from snnconvert.graph import Pass
 
 PASSES: tuple[Pass, ...] = (
     RemoveIdentity(),  # first, so that the others see what is really connected
+    DistributeSum(),  # before constants are folded: it takes them apart too
     FoldAffine(),  # before pools move: a batch norm may stand between a convolution and its pool
     MergeReshapes(),  # what stood around a batch norm is left over now
     MovePoolBehindActivation(),
     FoldShortcut(),  # last: it only looks at what is left in front of a sum
 )
 
-__all__ = ["PASSES", "FoldAffine", "FoldShortcut", "MergeReshapes", "MovePoolBehindActivation", "RemoveIdentity"]
+__all__ = [
+    "PASSES",
+    "DistributeSum",
+    "FoldAffine",
+    "FoldShortcut",
+    "MergeReshapes",
+    "MovePoolBeforeActivation",
+    "MovePoolBehindActivation",
+    "Pooling",
+    "RemoveIdentity",
+    "pools_averaged",
+]

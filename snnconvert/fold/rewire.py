@@ -1,12 +1,14 @@
 """One way to change a graph: replace some nodes, and let everybody who read one value read another."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from snnconvert.graph import Graph, Node
 
 
-def rewired(graph: Graph, changed: Mapping[str, Node | None], renamed: Mapping[str, str]) -> Graph:
+def rewired(
+    graph: Graph, changed: Mapping[str, Node | None], renamed: Mapping[str, str], added: Sequence[Node] = ()
+) -> Graph:
     """Return the graph with nodes replaced (None removes one), and untouched readers of ``renamed`` values moved."""
 
     def moved(name: str) -> str:
@@ -14,7 +16,7 @@ def rewired(graph: Graph, changed: Mapping[str, Node | None], renamed: Mapping[s
             name = renamed[name]
         return name
 
-    nodes = []
+    nodes = [*added]
     for node in graph.nodes:
         if node.name in changed:
             replacement = changed[node.name]

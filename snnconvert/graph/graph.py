@@ -88,6 +88,12 @@ class Graph:
         readers = self.consumers[value]
         return readers[0] if len(readers) == 1 and value != self.output else None
 
+    def fresh(self, name: str) -> str:
+        """Return the name, with a mark behind it where a value is called so already."""
+        while name in self.shapes:
+            name += "'"
+        return name
+
     def replace(self, **changes: object) -> "Graph":
         """Return a graph with some fields changed, checked again."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]

@@ -12,6 +12,8 @@ from torch import Tensor
 from snnconvert.errors import InternalError
 from snnconvert.graph.graph import Graph
 
+ROUNDS = 100
+
 
 @dataclass(frozen=True)
 class Equivalence:
@@ -64,19 +66,27 @@ class Pass(ABC):
 def apply_passes(
     graph: Graph, passes: Sequence[Pass], probe: Tensor, limit: float = 1e-4
 ) -> tuple[Graph, list[Equivalence]]:
-    """Run the passes in order; each must leave the function as it was on the probe ``(N, ...)``.
+    """Run the passes in order until none changes anything; each must leave the function as it was on the probe.
+
+    ``probe`` is a batch ``(N, ...)``; of a pass that ran more than once, the largest difference is returned.
 
     Raises:
-        InternalError: a pass changed the function.
+        InternalError: a pass changed the function (E910), or they never end (E912).
     """
-    checks: list[Equivalence] = []
+    checks: dict[str, Equivalence] = {}
     with torch.no_grad():
         expected = graph.run(probe)
-        for each in passes:
-            changed = each.run(graph)
-            if changed is graph:
-                continue
-            error = relative_error(changed.run(probe), expected)
-            checks.append(Equivalence(each.name, "loaded network", error, limit).require())
-            graph = changed
-    return graph, checks
+        for _ in range(ROUNDS):
+            before = graph
+            for each in passes:
+                changed = each.run(graph)
+                if changed is graph:
+                    continue
+                error = relative_error(changed.run(probe), expected)
+                if each.name in checks:
+                    error = max(error, checks[each.name].max_error)
+                checks[each.name] = Equivalence(each.name, "loaded network", error, limit).require()
+                graph = changed
+            if graph is before:
+                return graph, list(checks.values())
+    raise InternalError("E912", f"the passes do not come to rest within {ROUNDS} rounds")

@@ -1,6 +1,7 @@
 """Rectifiers: ``y = max(x, 0)``, or ``min(max(x, 0), ceiling)`` (ReLU6, Clip). They become layers of neurons.
 
 A neuron fires at most once a step, so its largest rate is the ceiling by itself: clipping is saturation.
+Functions that are made of rectifiers (PReLU, clipping between other bounds, absolute values) are read as such.
 """
 
 import math
@@ -12,7 +13,9 @@ import torch
 from torch import Tensor
 
 from snnconvert.graph import OnnxWriter, Operator, Role, Shape
-from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
+from snnconvert.operators.affine import Affine, sample_constant
+from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported, composed
+from snnconvert.operators.sum import Sum
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +47,32 @@ class ReLU(Operator):
 
 @READERS.register("Relu")
 def read_relu(node: OnnxNode) -> Reading:
-    """Read Relu."""
+    """Read Relu as a layer of neurons."""
     return Reading(ReLU(), (node.data()[0],))
+
+
+def clipped(name: str, rank: int, low: float, high: float) -> Reading:
+    """Read ``min(max(x, low), high)`` as a rectifier between shifts; without bounds it is the identity.
+
+    ``low + min(max(x - low, 0), high - low)``, and without ``low``: ``high - max(high - x, 0)``.
+    """
+    one = torch.ones((1,) * rank, dtype=torch.float64)
+    if math.isinf(low) and math.isinf(high):
+        return Reading(Affine.of(one), (name,))
+    if math.isinf(low):
+        return composed(name, Affine.of(-one, high * one), ReLU(), Affine.of(-one, high * one))
+    rectifier = ReLU(None if math.isinf(high) else ((high - low) * one).float())
+    if low == 0:
+        return Reading(rectifier, (name,))
+    return composed(name, Affine.of(one, -low * one), rectifier, Affine.of(one, low * one))
 
 
 @READERS.register("Clip")
 def read_clip(node: OnnxNode) -> Reading:
-    """Read Clip from zero to a positive ceiling (ReLU6), or without one (ReLU)."""
+    """Read Clip as a layer of neurons: ReLU6 as it is, other bounds (Hardtanh) as a rectifier between shifts.
+
+    Restrictions: bounds are constant numbers, the lower one less than the upper one.
+    """
     name, shape = node.data()
 
     def bound(attribute: str, index: int, default: float) -> float:
@@ -62,13 +84,61 @@ def read_clip(node: OnnxNode) -> Reading:
         return float(np.asarray(value).reshape(-1)[0])
 
     low, high = bound("min", 1, -math.inf), bound("max", 2, math.inf)
-    if low != 0:
-        raise Unsupported(f"it clips at {low:g} from below; only 0 is a rectifier", "use ReLU or ReLU6")
-    if math.isinf(high) or high >= float(np.finfo(np.float32).max):
-        return Reading(ReLU(), (name,))
-    if not high > 0:
-        raise Unsupported(f"it clips at {high:g} from above; it must be positive")
-    return Reading(ReLU(torch.full((1,) * len(shape), high)), (name,))
+    largest = float(np.finfo(np.float32).max)
+    low, high = (-math.inf if low <= -largest else low), (math.inf if high >= largest else high)
+    if not low < high:
+        raise Unsupported(f"it clips to {low:g} from below and to {high:g} from above")
+    return clipped(name, len(shape), low, high)
+
+
+@READERS.register("Max")
+@READERS.register("Min")
+def read_extremum(node: OnnxNode) -> Reading:
+    """Read Max and Min as a layer of neurons between shifts.
+
+    Restrictions: of a value and one constant number.
+    """
+    if len(node.inputs) != 2 or None not in node.shapes:
+        raise Unsupported("of several values; a value and one number are supported")
+    name, shape = node.data(1 if node.shapes[0] is None else 0)
+    bound = node.weight(0 if node.shapes[0] is None else 1)
+    if bound.size != 1 or bound.ndim > len(shape) + 1:
+        raise Unsupported(f"with a constant of shape {bound.shape}; one number is supported")
+    number = float(bound.reshape(-1)[0])
+    bounds = (number, math.inf) if node.op_type == "Max" else (-math.inf, number)
+    return clipped(name, len(shape), *bounds)
+
+
+def two_sided(name: str, slope: Tensor) -> Reading:
+    """Read ``max(x, 0) - slope * max(-x, 0)``: two opposed populations of neurons, one a sign."""
+    one = torch.ones((1,) * slope.ndim, dtype=torch.float64)
+    negative = composed(name, Affine.of(-one), ReLU(), Affine.of(-slope))
+    return Reading(Sum(2), (Reading(ReLU(), (name,)), negative))
+
+
+@READERS.register("LeakyRelu")
+def read_leaky_relu(node: OnnxNode) -> Reading:
+    """Read LeakyRelu as two opposed layers of neurons, one for each sign."""
+    name, shape = node.data()
+    alpha = node.number("alpha", 0.01)
+    return two_sided(name, torch.full((1,) * len(shape), alpha, dtype=torch.float64))
+
+
+@READERS.register("PRelu")
+def read_prelu(node: OnnxNode) -> Reading:
+    """Read PRelu as two opposed layers of neurons, one for each sign.
+
+    Restrictions: constant slopes.
+    """
+    name, shape = node.data()
+    return two_sided(name, sample_constant(node, 1, shape))
+
+
+@READERS.register("Abs")
+def read_abs(node: OnnxNode) -> Reading:
+    """Read Abs as two layers of neurons, ``max(x, 0) + max(-x, 0)``."""
+    name, shape = node.data()
+    return two_sided(name, torch.full((1,) * len(shape), -1.0, dtype=torch.float64))
 
 
 def examples() -> Iterator[tuple[Operator, list[Shape]]]:

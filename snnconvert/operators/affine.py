@@ -64,7 +64,10 @@ class Affine(Operator):
 
 @READERS.register("BatchNormalization")
 def read_batch_normalization(node: OnnxNode) -> Reading:
-    """Read BatchNormalization as inference runs it."""
+    """Read BatchNormalization as an affine map, which folds into weights where that is exact.
+
+    Restrictions: inference mode; where it cannot fold it stays, as one weight and bias a channel.
+    """
     name, shape = node.data()
     if node.integer("training_mode", 0) or node.outputs > 1:  # before opset 14, more outputs meant training
         raise Unsupported("training_mode = 1 uses the statistics of the batch", "export the network in eval mode")
@@ -94,7 +97,9 @@ def sample_constant(node: OnnxNode, index: int, shape: Shape) -> Tensor:
         value = value[0]
     value = value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
     if any(v not in (1, s) for v, s in zip(value.shape, shape, strict=True)):
-        raise Unsupported(f"a constant of shape {value.shape} would spread the sample of shape {shape}")
+        raise Unsupported(
+            f"a constant of shape {value.shape} does not fit a sample of shape {shape}, or would spread it"
+        )
     return torch.from_numpy(np.ascontiguousarray(value))
 
 
@@ -111,7 +116,10 @@ def _read_arithmetic(node: OnnxNode, build: Callable[[Tensor, bool], Affine], se
 
 @READERS.register("Add")
 def read_add(node: OnnxNode) -> Reading:
-    """Read Add: of two values a sum, of a value and a constant a shift."""
+    """Read Add: of two values a sum, of a value and a constant a shift.
+
+    Restrictions: values of one shape; a constant must not spread the sample.
+    """
     if len(node.inputs) == 2 and None not in node.shapes:
         return Reading(Sum(2), node.inputs)
     return _read_arithmetic(node, lambda value, _: Affine.of(torch.ones_like(value), value), "")
@@ -119,18 +127,37 @@ def read_add(node: OnnxNode) -> Reading:
 
 @READERS.register("Sub")
 def read_sub(node: OnnxNode) -> Reading:
-    """Read Sub with a constant."""
+    """Read Sub: of two values a sum with a negative weight, of a value and a constant a shift.
+
+    Restrictions: as Add.
+    """
+    if len(node.inputs) == 2 and None not in node.shapes:
+        return Reading(Sum(2), (node.inputs[0], negated(*node.data(1))))
 
     def build(value: Tensor, flipped: bool) -> Affine:
         one = torch.ones_like(value)
         return Affine.of(-one, value) if flipped else Affine.of(one, -value)
 
-    return _read_arithmetic(node, build, "the difference of two values is not supported")
+    return _read_arithmetic(node, build, "")
+
+
+def negated(name: str, shape: Shape) -> Reading:
+    """Read ``-x``."""
+    return Reading(Affine.of(-torch.ones((1,) * len(shape), dtype=torch.float64)), (name,))
+
+
+@READERS.register("Neg")
+def read_neg(node: OnnxNode) -> Reading:
+    """Read Neg as an affine map."""
+    return negated(*node.data())
 
 
 @READERS.register("Mul")
 def read_mul(node: OnnxNode) -> Reading:
-    """Read Mul with a constant."""
+    """Read Mul as an affine map.
+
+    Restrictions: by a constant; the product of two values (gates, attention) has no rate-coded form.
+    """
     return _read_arithmetic(
         node, lambda value, _: Affine.of(value), "the product of two values has no rate-coded form (gates, attention)"
     )
@@ -138,7 +165,10 @@ def read_mul(node: OnnxNode) -> Reading:
 
 @READERS.register("Div")
 def read_div(node: OnnxNode) -> Reading:
-    """Read division by a constant."""
+    """Read Div as an affine map.
+
+    Restrictions: by a constant without zeros.
+    """
 
     def build(value: Tensor, flipped: bool) -> Affine:
         if flipped:

@@ -3,6 +3,7 @@
 ``count`` is the kernel's size, or, where padding is not to be counted, the number of real elements under the window.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape
+from snnconvert.operators.affine import Affine
 from snnconvert.operators.convolution import Convolution, per_channel, pool_fan_out
-from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
+from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported, composed
 from snnconvert.operators.window import Window, ceil_extension, extended, read_window, require_elements
 
 
@@ -125,7 +127,11 @@ class Mean(Operator):
 
 @READERS.register("AveragePool")
 def read_average_pool(node: OnnxNode) -> Reading:
-    """Read AveragePool (1-d and 2-d), with ceil_mode and count_include_pad."""
+    """Read AveragePool as a linear operator.
+
+    Restrictions: 1 or 2 axes of space; ceil_mode, dilations and count_include_pad are free; no window wholly in the
+    padding.
+    """
     name, shape = node.data()
     kernel = node.integers("kernel_shape")
     if len(kernel) not in (1, 2):
@@ -138,7 +144,7 @@ def read_average_pool(node: OnnxNode) -> Reading:
 
 @READERS.register("GlobalAveragePool")
 def read_global_average_pool(node: OnnxNode) -> Reading:
-    """Read GlobalAveragePool: the mean over every axis of space."""
+    """Read GlobalAveragePool as a linear operator."""
     name, shape = node.data()
     if len(shape) < 2:
         raise Unsupported(f"a sample of shape {shape} has no axes of space")
@@ -146,14 +152,23 @@ def read_global_average_pool(node: OnnxNode) -> Reading:
 
 
 @READERS.register("ReduceMean")
-def read_reduce_mean(node: OnnxNode) -> Reading:
-    """Read ReduceMean over axes of the sample."""
+@READERS.register("ReduceSum")
+def read_reduction(node: OnnxNode) -> Reading:
+    """Read ReduceMean and ReduceSum as linear operators.
+
+    Restrictions: over axes of the sample, which are named.
+    """
     name, shape = node.data()
     axes = node.integers("axes", (), index=1)
     if not axes:
-        raise Unsupported("it averages over every axis, the batch included")
+        raise Unsupported("it reduces over every axis, the batch included", "name its axes")
     chosen = tuple(sorted({node.sample_axis(axis, len(shape)) for axis in axes}))
-    return Reading(Mean(chosen, bool(node.integer("keepdims", 1))), (name,))
+    mean = Mean(chosen, bool(node.integer("keepdims", 1)))
+    if node.op_type == "ReduceMean":
+        return Reading(mean, (name,))
+    count = math.prod(shape[axis] for axis in chosen)
+    rank = len(mean.infer_shape([shape]))
+    return composed(name, mean, Affine.of(torch.full((1,) * rank, float(count), dtype=torch.float64)))
 
 
 def examples() -> Iterator[tuple[Operator, list[Shape]]]:

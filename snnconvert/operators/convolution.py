@@ -1,11 +1,14 @@
 """Convolution in one and two dimensions: ``y[o] = sum_i W[o, i] * x[i] + b[o]``, with groups, stride and dilation.
 
 Rescaling: ``W'[o, i] = output_scale[o] * W[o, i] * input_scale[i]``, ``b'[o] = output_scale[o] * b[o] + shift[o]``.
+The shift, and with it the bias, may differ from place to place: behind zero padding, a constant that was added to the
+input reaches the border with fewer weights.
 """
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +27,38 @@ def per_channel(scale: Tensor, channels: int) -> Tensor:
     return scale.reshape(-1).expand(channels)
 
 
+def rescaled_bias(bias: Tensor | None, scale: Tensor, shift: Tensor) -> Tensor | None:
+    """Return ``scale * bias + shift`` for ``scale`` ``(O,)``: one number a channel ``(O,)``, or ``(O, *space)``."""
+    tail = (1,) * (shift.ndim - 1)
+    total = shift.expand(scale.numel(), *shift.shape[1:])
+    if bias is not None:
+        total = total + scale.reshape(-1, *tail) * bias.double().reshape(-1, *(bias.shape[1:] or tail))
+    elif not bool(total.any()):
+        return None
+    varies = any(size != 1 for size in total.shape[1:])
+    return (total if varies else total.reshape(-1)).float()
+
+
+def biased(y: Tensor, bias: Tensor) -> Tensor:
+    """Add a bias ``(O,)`` or ``(O, *space)`` to a batch."""
+    return y + (bias if bias.ndim > 1 else bias.reshape(-1, *[1] * (y.ndim - 2)))
+
+
+def write_biased(
+    writer: OnnxWriter, op_type: str, names: list[str], bias: Tensor | None, output: str, **settings: Any
+) -> None:
+    """Write a convolution of ``names`` with its bias: its own input, or added where it differs from place to place."""
+    if bias is not None and bias.ndim > 1:
+        plain = writer.node(op_type, names, writer.fresh(f"{output}.plain"), **settings)
+        writer.node("Add", [plain, writer.constant(f"{output}.bias", bias)], output)
+        return
+    inputs = names if bias is None else [*names, writer.constant(f"{output}.bias", bias)]
+    writer.node(op_type, inputs, output, **settings)
+
+
 @dataclass(frozen=True, eq=False)
 class Convolution(Operator):
-    """Weights ``(O, I/groups, *kernel)``, bias ``(O,)`` or None, on samples ``(I, *space)``."""
+    """Weights ``(O, I/groups, *kernel)``, bias ``(O,)``, ``(O, *space)`` or None, on samples ``(I, *space)``."""
 
     weight: Tensor
     bias: Tensor | None
@@ -47,21 +79,20 @@ class Convolution(Operator):
     def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
         x, padding = self.window.padded(inputs[0])
         function = F.conv1d if self.weight.ndim == 3 else F.conv2d
-        return function(x, self.weight, self.bias, self.window.stride, padding, self.window.dilation, self.groups)
+        own = self.bias if self.bias is None or self.bias.ndim == 1 else None
+        y = function(x, self.weight, own, self.window.stride, padding, self.window.dilation, self.groups)
+        return y if own is self.bias or self.bias is None else biased(y, self.bias)
 
     def rescaled(self, input_scale: Tensor, output_scale: Tensor, output_shift: Tensor) -> "Convolution":
         outputs, inputs = self.weight.shape[0], self.weight.shape[1] * self.groups
         a = per_channel(input_scale, inputs)
         s = per_channel(output_scale, outputs)
-        c = per_channel(output_shift, outputs)
         tail = (1,) * (self.weight.ndim - 2)
         # (groups, O/groups, I/groups, *kernel): each group reads its own slice of the inputs
         weight = self.weight.double().reshape(self.groups, -1, *self.weight.shape[1:])
         weight = weight * a.reshape(self.groups, 1, -1, *tail)
         weight = weight.reshape(self.weight.shape) * s.reshape(-1, 1, *tail)
-        bias = c if self.bias is None else s * self.bias.double() + c
-        zero = self.bias is None and not bool(bias.any())
-        return dataclasses.replace(self, weight=weight.float(), bias=None if zero else bias.float())
+        return dataclasses.replace(self, weight=weight.float(), bias=rescaled_bias(self.bias, s, output_shift))
 
     def structure(self) -> "Convolution":
         return dataclasses.replace(self, weight=torch.ones_like(self.weight), bias=None)
@@ -71,9 +102,7 @@ class Convolution(Operator):
 
     def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
         names = [inputs[0], writer.constant(f"{output}.weight", self.weight)]
-        if self.bias is not None:
-            names.append(writer.constant(f"{output}.bias", self.bias))
-        writer.node("Conv", names, output, group=self.groups, **self.window.onnx_settings())
+        write_biased(writer, "Conv", names, self.bias, output, group=self.groups, **self.window.onnx_settings())
 
 
 def pool_fan_out(window: Window, shape: Shape, downstream: Tensor) -> Tensor:
@@ -84,7 +113,11 @@ def pool_fan_out(window: Window, shape: Shape, downstream: Tensor) -> Tensor:
 
 @READERS.register("Conv")
 def read_convolution(node: OnnxNode) -> Reading:
-    """Read Conv (1-d and 2-d)."""
+    """Read Conv as a weighted synapse.
+
+    Restrictions: 1 or 2 axes of space, constant weights; groups, strides, dilations, pads and auto_pad are free,
+    except auto_pad SAME with dilations.
+    """
     name, shape = node.data()
     weight = node.weight(1)
     if weight.ndim not in (3, 4):
@@ -111,5 +144,12 @@ def examples() -> Iterator[tuple[Operator, list[Shape]]]:
         weight = torch.randn((8, 4 // groups, 3, 2), generator=make)
         window = Window((3, 2), (stride, 1), (dilation, dilation), ((pads[0],) * 2), ((pads[1],) * 2))
         yield Convolution(weight, torch.randn(8, generator=make), window, groups), [(4, 9, 8)]
+    by_place = torch.randn((3, 9, 7), generator=make)
+    yield (
+        Convolution(
+            torch.randn((3, 4, 1, 2), generator=make), by_place, Window((1, 2), (1, 1), (1, 1), (0, 0), (0, 0))
+        ),
+        [(4, 9, 8)],
+    )
     window = Window((5,), (2,), (1,), (2,), (2,))
     yield Convolution(torch.randn((3, 4, 5), generator=make), None, window), [(4, 12)]

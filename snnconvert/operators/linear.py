@@ -73,7 +73,10 @@ class Linear(Operator):
 
 @READERS.register("Gemm")
 def read_gemm(node: OnnxNode) -> Reading:
-    """Read ``alpha * x W + beta * C`` with constant W and C."""
+    """Read Gemm, ``alpha * x W + beta * C``, as a weighted synapse.
+
+    Restrictions: constant W and C; no transA.
+    """
     name, shape = node.data()
     if node.integer("transA", 0):
         raise Unsupported("transA mixes the samples of a batch")
@@ -94,7 +97,10 @@ def read_gemm(node: OnnxNode) -> Reading:
 
 @READERS.register("MatMul")
 def read_matmul(node: OnnxNode) -> Reading:
-    """Read ``x W`` with a constant matrix W."""
+    """Read MatMul as a weighted synapse on the last axis.
+
+    Restrictions: the second operand is a constant matrix.
+    """
     name, shape = node.data()
     weight = node.weight(1)
     if weight.ndim != 2 or not shape:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from snnconvert.graph import OnnxWriter, Operator, Role, Shape
 from snnconvert.operators.convolution import per_channel, pool_fan_out
-from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
+from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported, composed
+from snnconvert.operators.reshape import Reshape
 from snnconvert.operators.window import Window, ceil_extension, extended, read_window, require_elements
 
 
@@ -51,7 +52,10 @@ class MaxPool(Operator):
 
 @READERS.register("MaxPool")
 def read_max_pool(node: OnnxNode) -> Reading:
-    """Read MaxPool (1-d and 2-d), with ceil_mode."""
+    """Read MaxPool: exact by counting spikes, or as ``--max-pool`` says.
+
+    Restrictions: 1 or 2 axes of space; one scale within a channel; no second output.
+    """
     name, shape = node.data()
     kernel = node.integers("kernel_shape")
     if len(kernel) not in (1, 2):
@@ -65,12 +69,31 @@ def read_max_pool(node: OnnxNode) -> Reading:
 
 @READERS.register("GlobalMaxPool")
 def read_global_max_pool(node: OnnxNode) -> Reading:
-    """Read GlobalMaxPool: one window over all of space."""
+    """Read GlobalMaxPool as a max pool with one window.
+
+    Restrictions: 1 or 2 axes of space.
+    """
     name, shape = node.data()
     if len(shape) not in (2, 3):
         raise Unsupported(f"a pool over a sample of shape {shape}")
     rank = len(shape) - 1
     return Reading(MaxPool(Window(shape[1:], (1,) * rank, (1,) * rank, (0,) * rank, (0,) * rank)), (name,))
+
+
+@READERS.register("ReduceMax")
+def read_reduce_max(node: OnnxNode) -> Reading:
+    """Read ReduceMax as a max pool with one window.
+
+    Restrictions: over all axes of space.
+    """
+    name, shape = node.data()
+    axes = node.integers("axes", (), index=1)
+    chosen = {node.sample_axis(axis, len(shape)) for axis in axes}
+    if len(shape) not in (2, 3) or chosen != set(range(1, len(shape))):
+        raise Unsupported(f"axes {axes} of a sample of shape {shape}; all axes of space are supported")
+    rank = len(shape) - 1
+    pool = MaxPool(Window(shape[1:], (1,) * rank, (1,) * rank, (0,) * rank, (0,) * rank))
+    return Reading(pool, (name,)) if node.integer("keepdims", 1) else composed(name, pool, Reshape(shape[:1]))
 
 
 def examples() -> Iterator[tuple[Operator, list[Shape]]]:

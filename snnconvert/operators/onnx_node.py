@@ -34,17 +34,27 @@ class TooLarge(Unsupported):
 
 @dataclass(frozen=True)
 class Reading:
-    """What a node was read as: an operator on some of its inputs."""
+    """What a node was read as: an operator on some of the node's inputs, or on readings of its own (nested)."""
 
     operator: Operator
-    inputs: tuple[str, ...]
+    inputs: "tuple[str | Reading, ...]"
+
+
+def composed(name: str, *operators: Operator) -> Reading:
+    """Return the reading that applies operators one after the other to the value ``name``."""
+    reading: str | Reading = name
+    for operator in operators:
+        reading = Reading(operator, (reading,))
+    if isinstance(reading, str):
+        raise ValueError("no operators to compose")
+    return reading
 
 
 @dataclass(frozen=True)
 class OnnxNode:
     """One ONNX node. Input ``i`` is a constant (``constants[i]``) or a value of this sample shape (``shapes[i]``).
 
-    ``batch`` is the size of the batch axis, or a number that stands for it; ``outputs`` counts those with a name.
+    ``batch`` is the size of the batch axis, or a number that stands for it; ``outputs`` counts to the last with a name.
     """
 
     name: str
@@ -136,4 +146,5 @@ class OnnxNode:
         return resolved - 1
 
 
-READERS: Registry[Callable[[OnnxNode], Reading]] = Registry("ONNX operator")
+# a reader returns one reading for each output of the node
+READERS: Registry[Callable[[OnnxNode], Reading | tuple[Reading, ...]]] = Registry("ONNX operator")

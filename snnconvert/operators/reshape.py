@@ -13,7 +13,7 @@ from onnx import TensorProto
 from torch import Tensor
 
 from snnconvert.graph import OnnxWriter, Operator, Role, Shape, compact, full
-from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
+from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported, composed
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,10 @@ def _reshaped(node: OnnxNode, target: Sequence[int], wished: Sequence[int] = ())
 
 @READERS.register("Reshape")
 def read_reshape(node: OnnxNode) -> Reading:
-    """Read Reshape with a constant shape, where 0 copies a size."""
+    """Read Reshape as a move of elements.
+
+    Restrictions: constant shape that leaves the batch alone.
+    """
     _, shape = node.data()
     source = (node.batch, *shape)
     target = wished = node.integers("shape", index=1)
@@ -149,7 +152,10 @@ def read_reshape(node: OnnxNode) -> Reading:
 
 @READERS.register("Flatten")
 def read_flatten(node: OnnxNode) -> Reading:
-    """Read Flatten at axis 1."""
+    """Read Flatten as a move of elements.
+
+    Restrictions: axis 1.
+    """
     _, shape = node.data()
     axis = node.integer("axis", 1)
     if axis != 1 and (axis >= 0 or axis + len(shape) != 0):
@@ -159,7 +165,10 @@ def read_flatten(node: OnnxNode) -> Reading:
 
 @READERS.register("Squeeze")
 def read_squeeze(node: OnnxNode) -> Reading:
-    """Read Squeeze of axes of the sample."""
+    """Read Squeeze as a move of elements.
+
+    Restrictions: axes of the sample.
+    """
     _, shape = node.data()
     axes = node.integers("axes", (), index=1)
     if axes:
@@ -175,7 +184,10 @@ def read_squeeze(node: OnnxNode) -> Reading:
 
 @READERS.register("Unsqueeze")
 def read_unsqueeze(node: OnnxNode) -> Reading:
-    """Read Unsqueeze within the sample."""
+    """Read Unsqueeze as a move of elements.
+
+    Restrictions: axes of the sample.
+    """
     _, shape = node.data()
     axes = node.integers("axes", index=1)
     rank = len(shape) + len(axes)
@@ -188,7 +200,10 @@ def read_unsqueeze(node: OnnxNode) -> Reading:
 
 @READERS.register("Transpose")
 def read_transpose(node: OnnxNode) -> Reading:
-    """Read Transpose that leaves the batch where it is."""
+    """Read Transpose as a move of elements.
+
+    Restrictions: the batch stays the first axis.
+    """
     name, shape = node.data()
     order = node.integers("perm", tuple(range(len(shape), -1, -1)))
     if sorted(order) != list(range(len(shape) + 1)) or order[0] != 0:
@@ -196,9 +211,39 @@ def read_transpose(node: OnnxNode) -> Reading:
     return Reading(Transpose(tuple(axis - 1 for axis in order[1:])), (name,))
 
 
+@READERS.register("DepthToSpace")
+@READERS.register("SpaceToDepth")
+def read_depth_to_space(node: OnnxNode) -> Reading:
+    """Read DepthToSpace (pixel shuffle) and SpaceToDepth as moves of elements.
+
+    Restrictions: 2 axes of space.
+    """
+    name, shape = node.data()
+    block = node.integer("blocksize", 0)
+    if len(shape) != 3 or not 1 <= block <= max(shape):
+        raise Unsupported(f"blocksize {block} of a sample of shape {shape}")
+    channels, height, width = shape
+    if node.op_type == "SpaceToDepth":
+        split: Shape = (channels, height // block, block, width // block, block)
+        order: tuple[int, ...] = (2, 4, 0, 1, 3)
+        joined: Shape = (channels * block * block, height // block, width // block)
+    else:
+        within = node.text("mode", "DCR") == "DCR"
+        depth = channels // (block * block)
+        split = (block, block, depth, height, width) if within else (depth, block, block, height, width)
+        order = (2, 3, 0, 4, 1) if within else (0, 3, 1, 4, 2)
+        joined = (depth, height * block, width * block)
+    if math.prod(split) != math.prod(shape) or math.prod(joined) != math.prod(shape):
+        raise Unsupported(f"blocksize {block} of a sample of shape {shape}")
+    return composed(name, Reshape(split), Transpose(order), Reshape(joined))
+
+
 @READERS.register("Concat")
 def read_concat(node: OnnxNode) -> Reading:
-    """Read Concat of values along an axis of the sample."""
+    """Read Concat as a move of elements.
+
+    Restrictions: of values, along an axis of the sample.
+    """
     if any(shape is None for shape in node.shapes):
         raise Unsupported("it joins values and constants")
     _, shape = node.data()
@@ -207,13 +252,16 @@ def read_concat(node: OnnxNode) -> Reading:
 
 @READERS.register("Identity")
 def read_identity(node: OnnxNode) -> Reading:
-    """Read Identity."""
+    """Read Identity: removed."""
     return Reading(Identity(), (node.data()[0],))
 
 
 @READERS.register("Cast")
 def read_cast(node: OnnxNode) -> Reading:
-    """Read a cast to float32, which every value already is."""
+    """Read Cast: removed.
+
+    Restrictions: to float32.
+    """
     if node.integer("to", 0) != TensorProto.FLOAT:
         raise Unsupported(f"a cast to type {node.integer('to', 0)}", "export the network in float32")
     return Reading(Identity(), (node.data()[0],))
@@ -221,7 +269,10 @@ def read_cast(node: OnnxNode) -> Reading:
 
 @READERS.register("Dropout")
 def read_dropout(node: OnnxNode) -> Reading:
-    """Read Dropout as inference runs it: it does nothing."""
+    """Read Dropout: removed.
+
+    Restrictions: inference mode.
+    """
     training = node.optional(2) if len(node.inputs) > 2 else None
     if training is not None and bool(np.any(training)):
         raise Unsupported("training_mode is set", "export the network in eval mode")

@@ -174,7 +174,10 @@ def selection_of(steps: Sequence[Operator], shape: Shape) -> Selection:
 
 @READERS.register("Slice")
 def read_slice(node: OnnxNode) -> Reading:
-    """Read Slice within the sample, with positive steps."""
+    """Read Slice as a move of elements.
+
+    Restrictions: constant bounds within the sample, positive steps.
+    """
     name, shape = node.data()
     starts, ends = node.integers("starts", index=1), node.integers("ends", index=2)
     axes = node.integers("axes", tuple(range(len(starts))), index=3)
@@ -194,9 +197,34 @@ def read_slice(node: OnnxNode) -> Reading:
     return Reading(Slice(tuple(start), tuple(stop), tuple(step)), (name,))
 
 
+@READERS.register("Split")
+def read_split(node: OnnxNode) -> tuple[Reading, ...]:
+    """Read Split as a slice for each output.
+
+    Restrictions: constant sizes, along an axis of the sample.
+    """
+    name, shape = node.data()
+    axis = node.sample_axis(node.integer("axis", 0), len(shape))
+    size = -(-shape[axis] // node.outputs)  # the last part may be smaller
+    equal = (*[size] * (node.outputs - 1), shape[axis] - size * (node.outputs - 1))
+    sizes = node.integers("split", equal, index=1)
+    if min(sizes, default=0) < 1 or sum(sizes) != shape[axis] or len(sizes) < node.outputs:
+        raise Unsupported(f"parts of sizes {sizes} of {shape[axis]} elements")
+    readings, start = [], 0
+    for part in sizes[: node.outputs]:
+        first, last = [0] * len(shape), list(shape)
+        first[axis], last[axis] = start, start + part
+        readings.append(Reading(Slice(tuple(first), tuple(last), (1,) * len(shape)), (name,)))
+        start += part
+    return tuple(readings)
+
+
 @READERS.register("Pad")
 def read_pad(node: OnnxNode) -> Reading:
-    """Read Pad with zeros within the sample."""
+    """Read Pad as a move of elements.
+
+    Restrictions: zeros, constant and not negative pads within the sample.
+    """
     name, shape = node.data()
     mode = node.text("mode", "constant")
     if mode != "constant":

@@ -37,7 +37,10 @@ class Sum(Operator):
 
 @READERS.register("Sum")
 def read_sum(node: OnnxNode) -> Reading:
-    """Read Sum of values."""
+    """Read Sum as a sum.
+
+    Restrictions: values of one shape, no constants.
+    """
     if any(shape is None for shape in node.shapes):
         raise Unsupported("a sum of values and constants", "use Add")
     if len(node.inputs) < 2:

@@ -86,9 +86,11 @@ def read_window(node: OnnxNode, kernel: Sequence[int], space: Sequence[int]) -> 
     if len(stride) != rank or len(dilation) != rank or len(pads) != 2 * rank:
         raise Unsupported(f"strides {stride}, dilations {dilation}, pads {pads} for {rank} dimensions")
     if not all(1 <= number <= MAX_SIZE for number in (*kernel, *stride, *dilation)):
-        raise Unsupported(f"kernel {tuple(kernel)}, strides {stride}, dilations {dilation}: must be at least 1")
+        raise Unsupported(
+            f"kernel {tuple(kernel)}, strides {stride}, dilations {dilation}: must lie between 1 and {MAX_SIZE}"
+        )
     if not all(0 <= pad <= MAX_SIZE for pad in pads):
-        raise Unsupported(f"pads {pads}: must not be negative")
+        raise Unsupported(f"pads {pads}: must lie between 0 and {MAX_SIZE}", "use Slice, not negative pads")
     before, after = pads[:rank], pads[rank:]
     auto = node.text("auto_pad", "NOTSET")
     if auto not in ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"):

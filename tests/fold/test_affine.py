@@ -76,9 +76,13 @@ def test_producer_that_is_the_output_is_not_folded() -> None:
     assert FoldAffine().run(graph) is graph
 
 
-def test_shift_is_not_folded_through_the_border_of_a_padded_convolution(fold: Fold) -> None:
-    graph = net(("r", ReLU(), "x"), ("n", norm(), "r"), ("c", conv(1), "n"))
-    assert fold(graph) is graph
+def test_shift_through_the_border_of_a_padded_convolution_is_a_bias_for_each_place(fold: Fold) -> None:
+    graph = fold(net(("r", ReLU(), "x"), ("n", norm(), "r"), ("c", conv(1), "n")))
+    assert kinds(graph) == ["ReLU", "Convolution"]
+    bias = graph.nodes[1].operator.bias
+    assert bias.shape == (4, 8, 8)
+    torch.testing.assert_close(bias[:, 1:-1, 1:-1], bias[:, 1:2, 1:2].expand(4, 6, 6))  # it differs at the border only
+    assert not torch.allclose(bias[:, 0, 0], bias[:, 1, 1])
 
 
 def test_scale_without_shift_is_folded_through_the_border(fold: Fold) -> None:
@@ -111,7 +115,7 @@ def test_batch_norm_is_folded_into_the_layer_before_or_behind_it(fold: Fold) -> 
     assert kinds(fold(net(("n", norm(5), "x"), ("l", layer, "n"), shape=(5,)))) == ["Linear"]
 
 
-def test_batch_norm_between_rectifier_and_padded_convolution_stays_and_others_go(fold: Fold) -> None:
+def test_batch_norms_before_and_behind_a_padded_convolution_all_go(fold: Fold) -> None:
     graph = net(
         ("c1", conv(1), "x"),
         ("n1", norm(), "c1"),
@@ -120,12 +124,23 @@ def test_batch_norm_between_rectifier_and_padded_convolution_stays_and_others_go
         ("c2", conv(1), "n2"),
         ("n3", norm(), "c2"),
     )
-    assert [node.name for node in fold(graph).nodes] == ["c1", "r", "n2", "c2"]
+    assert [node.name for node in fold(graph).nodes] == ["c1", "r", "c2"]
 
 
-def test_batch_norm_behind_a_sum_stays(fold: Fold) -> None:
+def test_batch_norm_behind_a_sum_moves_into_its_terms(fold: Fold) -> None:
     graph = net(("c", conv(1), "x"), ("s", Sum(2), "c x"), ("n", norm(), "s"), ("r", ReLU(), "n"))
+    assert kinds(fold(graph)) == ["Convolution", "Affine", "Sum", "ReLU"]
+
+
+def test_batch_norm_behind_a_sum_that_a_sum_reads_too_stays(fold: Fold) -> None:
+    steps = [("c", conv(1), "x"), ("s", Sum(2), "c x"), ("n", norm(), "s"), ("r", ReLU(), "n"), ("y", Sum(2), "r s")]
+    graph = net(*steps)
     assert fold(graph) is graph
+
+
+def test_weights_in_front_of_two_neurons_are_copied_for_the_one_behind_a_batch_norm(fold: Fold) -> None:
+    graph = net(("c", conv(1), "x"), ("n", norm(), "c"), ("r", ReLU(), "n"), ("q", ReLU(), "c"), ("y", Sum(2), "r q"))
+    assert kinds(fold(graph)) == ["Convolution", "ReLU", "Convolution", "ReLU", "Sum"]
 
 
 def test_definition_order_does_not_matter(fold: Fold) -> None:
@@ -171,9 +186,9 @@ def test_shift_is_carried_past_slices_and_pads(fold: Fold) -> None:
     assert kinds(fold(graph)) == ["ReLU", "Slice", "Pad", "Convolution"]
 
 
-def test_shift_before_spatial_padding_stays_outside_of_the_convolution(fold: Fold) -> None:
+def test_shift_before_spatial_padding_is_a_bias_for_each_place(fold: Fold) -> None:
     graph = net(("r", ReLU(), "x"), ("n", norm(), "r"), ("p", Pad((0, 1, 1), (0, 1, 1)), "n"), ("c", conv(0), "p"))
-    assert kinds(fold(graph)) == ["ReLU", "Pad", "Affine", "Convolution"]
+    assert kinds(fold(graph)) == ["ReLU", "Pad", "Convolution"]
 
 
 @pytest.mark.parametrize("operator", [MaxPool(Window((2, 2), (2, 2), (1, 1), (0, 0), (0, 0))), ReLU()])
@@ -185,8 +200,11 @@ def test_batch_norm_does_not_move_past_what_is_not_linear(fold: Fold, operator: 
 def test_batch_norm_does_not_move_into_one_branch_of_many(fold: Fold) -> None:
     graph = net(("r", ReLU(), "x"), ("n", norm(), "r"), ("y", Concat(0), "n r"))
     assert fold(graph) is graph
+
+
+def test_batch_norm_moves_into_all_the_weights_that_read_it(fold: Fold) -> None:
     graph = net(("r", ReLU(), "x"), ("n", norm(), "r"), ("c", conv(), "n"), ("d", conv(), "n"), ("y", Sum(2), "c d"))
-    assert fold(graph) is graph
+    assert kinds(fold(graph)) == ["ReLU", "Convolution", "Convolution", "Sum"]
 
 
 def test_scale_that_varies_within_a_channel_is_not_folded_backwards(fold: Fold) -> None:

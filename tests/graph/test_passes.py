@@ -51,10 +51,23 @@ def test_pass_that_changes_the_shape_is_caught() -> None:
 
 
 def test_passes_that_keep_the_function_are_measured_and_idle_ones_are_not() -> None:
-    graph, checks = apply_passes(NET, [Scale(1), Scale(1 + 1e-6), Scale(1)], PROBE)
+    class Once(Scale):
+        """Changes the first graph that it sees."""
+
+        def run(self, graph: Graph) -> Graph:
+            changed, self.factor = super().run(graph), 1
+            return changed
+
+    graph, checks = apply_passes(NET, [Scale(1), Once(1 + 1e-6), Scale(1)], PROBE)
     assert graph is not NET
     assert [check.stage for check in checks] == ["scaled"]
     assert 0 < checks[0].max_error < 1e-4
+
+
+def test_passes_that_never_end_are_caught() -> None:
+    with pytest.raises(InternalError, match="do not come to rest") as bug:
+        apply_passes(NET, [Scale(-1), Scale(-1)], PROBE, limit=3)
+    assert bug.value.code == "E912"
 
 
 def test_equivalence_of_nothing_but_nan_does_not_hold() -> None:

@@ -162,7 +162,8 @@ def test_fan_out_counts_the_connections(operator: Operator, shapes: list[Shape],
 def connections(operator: Operator, shapes: Sequence[Shape], index: int) -> Tensor:
     """Push an impulse through each element of an input, under positive weights: what is reached."""
     zeros = [torch.zeros((1, *shape)) for shape in shapes]
-    positive = operator.mapped(lambda tensor: tensor.abs() + 0.1)
+    weighted = operator.role is Role.WEIGHTED  # others have no weights that could be anything
+    positive = operator.mapped(lambda tensor: tensor.abs() + 0.1) if weighted else operator
     size = math.prod(shapes[index])
     impulses = [each.expand(size, *each.shape[1:]) for each in zeros]
     impulses[index] = torch.eye(size).reshape(size, *shapes[index])
