@@ -138,6 +138,33 @@ def _expand(node: OnnxNode) -> Array:
     return np.broadcast_to(node.constant(0), shape)
 
 
+@FOLDERS.register("Tile")
+def _tile(node: OnnxNode) -> Array:
+    value, repeats = node.constant(0), node.integers("repeats", index=1)
+    if len(repeats) != value.ndim or any(count < 0 for count in repeats):
+        raise Unsupported(f"repeats {repeats} of a constant with {value.ndim} axes")
+    _require_room(node, [size * count for size, count in zip(value.shape, repeats, strict=True)])
+    return np.tile(value, repeats)
+
+
+@FOLDERS.register("Where")
+def _where(node: OnnxNode) -> Array:
+    condition, left, right = (node.constant(index) for index in range(3))
+    _require_room(node, np.broadcast_shapes(condition.shape, left.shape, right.shape))
+    return np.where(condition.astype(bool), left, right)
+
+
+@FOLDERS.register("ReduceProd")
+def _reduce_prod(node: OnnxNode) -> Array:
+    value, axes = node.constant(0), node.integers("axes", (), index=1)
+    return np.asarray(value.prod(axis=axes or None, keepdims=bool(node.integer("keepdims", 1)), dtype=value.dtype))
+
+
+@FOLDERS.register("Size")
+def _size(node: OnnxNode) -> Array:
+    return np.asarray(node.constant(0).size, np.int64)
+
+
 @FOLDERS.register("Identity")
 def _identity(node: OnnxNode) -> Array:
     return node.constant(0)
@@ -169,8 +196,26 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "Sub": np.subtract,
     "Mul": np.multiply,
     "Div": _divide,
+    "Pow": np.power,
+    "Min": np.minimum,
+    "Max": np.maximum,
+    "Equal": np.equal,
+    "Less": np.less,
+    "Greater": np.greater,
+    "And": np.logical_and,
+    "Or": np.logical_or,
 }
-UNARY: dict[str, Callable[[Any], Any]] = {"Floor": np.floor, "Ceil": np.ceil, "Neg": np.negative, "Sqrt": np.sqrt}
+UNARY: dict[str, Callable[[Any], Any]] = {
+    "Floor": np.floor,
+    "Ceil": np.ceil,
+    "Round": np.round,
+    "Neg": np.negative,
+    "Abs": np.absolute,
+    "Sqrt": np.sqrt,
+    "Reciprocal": np.reciprocal,
+    "Exp": np.exp,
+    "Not": np.logical_not,
+}
 for _name, _function in BINARY.items():
     FOLDERS.register(_name)(_binary(_function))
 for _name, _unary in UNARY.items():

@@ -1,4 +1,4 @@
-"""The two ends of a network: its one input, its one output, and the softmax that may stand before the output."""
+"""The two ends of a network: its one input, its one output, and the softmax or sigmoid that may end it."""
 
 import math
 from collections.abc import Sequence
@@ -8,12 +8,15 @@ import onnx
 
 from snnconvert.errors import ModelError
 from snnconvert.graph import Shape
+from snnconvert.load import functions
+from snnconvert.load.asked import Asked
 from snnconvert.load.onnx_file import OnnxFile
 from snnconvert.operators.onnx_node import MAX_ELEMENTS
+from snnconvert.registry import did_you_mean
 
 MAX_BATCH_ELEMENTS = 2**28  # of one value, all samples of a fixed batch
-STANDARD = ("", "ai.onnx")
-SOFTMAX = ("Softmax", "LogSoftmax")
+STANDARD = functions.STANDARD
+LAST = ("Softmax", "LogSoftmax", "Sigmoid")  # they keep the order of the outputs that they run over
 
 
 @dataclass(frozen=True)
@@ -26,37 +29,61 @@ class GraphInput:
 
 
 def read_input(file: OnnxFile) -> GraphInput:
-    """Find the one input that is no initializer.
+    """Find the one input that is no initializer; sizes that the file leaves open are those that were asked for.
 
     Raises:
-        ModelError: there is not exactly one, or its shape or type cannot be used (E124).
+        ModelError: there is not exactly one, its type cannot be used, or its sizes are open and nobody tells them, or
+            are not those that were asked for (E124).
     """
-    where, graph = file.path.name, file.model.graph
-    inputs = [value for value in graph.input if value.name not in file.constants]
-    if len(inputs) != 1:
-        names = ", ".join(f"'{value.name}'" for value in inputs) or "none"
+    where = file.path.name
+    if len(file.inputs) != 1:
+        names = ", ".join(f"'{value.name}'" for value in file.inputs) or "none"
         raise ModelError(
-            "E124", f"{where}: one input expected, got {len(inputs)} ({names})", "export the network with one input"
+            "E124",
+            f"{where}: one input expected, got {len(file.inputs)} ({names})",
+            "export the network with one input",
         )
-    value = inputs[0]
+    value = file.inputs[0]
+    what = f"{where}: input '{value.name}'"
     kind = value.type.tensor_type
     if kind.elem_type != onnx.TensorProto.FLOAT:
-        raise ModelError("E124", f"{where}: input '{value.name}' is not float32", "export the network in float32")
-    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
+        known = onnx.TensorProto.DataType.items()
+        told = next((name.lower() for name, number in known if number == kind.elem_type), kind.elem_type)
+        raise ModelError("E124", f"{what} is not float32 but {told}", "export the network in float32")
+    sizes = [dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim]
     if len(sizes) < 2:
-        raise ModelError("E124", f"{where}: input '{value.name}' has {len(sizes)} axes; batch and features expected")
-    shape = []
-    for axis, size in enumerate(sizes[1:], start=1):
-        if size is None or size < 1:
-            raise ModelError(
-                "E124",
-                f"{where}: input '{value.name}': axis {axis} has no fixed size",
-                "export with fixed sizes; only the batch may be dynamic",
-            )
-        shape.append(size)
-    batch = sizes[0] if sizes[0] and sizes[0] > 0 else None
-    require_size(f"{where}: input '{value.name}'", shape, batch)
-    return GraphInput(value.name, tuple(shape), batch)
+        raise ModelError(
+            "E124", f"{what} has {len(sizes)} axes; batch and features expected", "export with a batch axis"
+        )
+    batch, shape = sizes[0], _sample_shape(what, sizes[1:], file.asked)
+    require_size(what, shape, batch)
+    return GraphInput(value.name, shape, batch)
+
+
+def _sample_shape(what: str, sizes: Sequence[int | None], asked: Asked) -> Shape:
+    """Return the shape of one sample: as the file fixes it, and where it does not, as was asked for."""
+    fixed = tuple(size for size in sizes if size is not None)
+    complete = len(fixed) == len(sizes)
+    if complete and asked.input_shape is None:
+        return fixed
+    shape = asked.shape()
+    declared = ", ".join("?" if size is None else str(size) for size in sizes)
+    if shape is None:
+        raise ModelError(
+            "E124",
+            f"{what}: axis {sizes.index(None) + 1} has no fixed size, samples are ({declared})",
+            "tell it: --input-shape 3,224,224",
+        )
+    fits = len(shape) == len(sizes) and all(
+        size > 0 and each in (size, None) for size, each in zip(shape, sizes, strict=True)
+    )
+    if not fits:
+        raise ModelError(
+            "E124",
+            f"{what}: samples are ({declared}), asked for {tuple(shape)}",
+            "--input-shape is the shape of one sample, as the file fixes it",
+        )
+    return tuple(shape)
 
 
 def require_size(what: str, shape: Sequence[int], batch: int | None) -> None:
@@ -74,34 +101,42 @@ def require_size(what: str, shape: Sequence[int], batch: int | None) -> None:
 
 
 def read_output(file: OnnxFile) -> str:
-    """Return the name of the one output."""
-    outputs: list[str] = [value.name for value in file.model.graph.output]
-    if len(outputs) != 1:
-        listed = ", ".join(f"'{name}'" for name in outputs) or "none"
+    """Return the name of the output to convert: the one that was asked for, or the only one.
+
+    Raises:
+        ModelError: there are several and none was asked for, or it is not among them (E124).
+    """
+    where, name = file.path.name, file.asked.output
+    if name is None and len(file.outputs) == 1:
+        return file.outputs[0]
+    if name is None:
+        listed = ", ".join(f"'{each}'" for each in file.outputs)
         raise ModelError(
-            "E124",
-            f"{file.path.name}: one output expected, got {len(outputs)} ({listed})",
-            "export the network with one output",
+            "E124", f"{where}: one output expected, got {len(file.outputs)} ({listed})", "choose: --output-name NAME"
         )
-    return outputs[0]
+    if name not in file.outputs:
+        raise ModelError("E124", f"{where}: there is no output '{name}'", did_you_mean(name, list(file.outputs)))
+    return name
 
 
-def strip_softmax(file: OnnxFile, output: str) -> str:
-    """Return the value before a final Softmax or LogSoftmax, or the output where there is none."""
+def strip_last(file: OnnxFile, output: str) -> str:
+    """Return the value before a final softmax or sigmoid, or the output where there is none."""
     producers = {name: proto for proto in file.nodes for name in proto.output}
     value: str = output
     while value in producers and producers[value].input and producers[value].domain in STANDARD:
         proto = producers[value]
         value = str(proto.input[0])
-        if proto.op_type in SOFTMAX:
+        if proto.op_type in LAST:
             return value
         if proto.op_type != "Identity":
             break
     return output
 
 
-def require_classes(file: OnnxFile, proto: onnx.NodeProto, shape: Shape) -> None:
-    """Refuse to drop a softmax that does not run over all outputs of a sample: argmax would need it."""
+def require_same_largest(file: OnnxFile, proto: onnx.NodeProto, shape: Shape) -> None:
+    """Refuse to drop a softmax that changes which output of a sample, or which channel at a place, is largest."""
+    if proto.op_type == "Sigmoid":
+        return
     where = f"{file.path.name}: node '{proto.name}' ({proto.op_type})"
     axis = next((each.i for each in proto.attribute if each.name == "axis"), 1 if file.opset < 13 else -1)
     first = axis - 1 if axis > 0 else axis + len(shape)
@@ -109,5 +144,9 @@ def require_classes(file: OnnxFile, proto: onnx.NodeProto, shape: Shape) -> None
         raise ModelError("E123", f"{where}: axis {axis} of samples of shape {shape}")
     # before opset 13 it runs over all axes from this one on
     classes = math.prod(shape[first:]) if file.opset < 13 else shape[first]
-    if classes != math.prod(shape):
-        raise ModelError("E123", f"{where}: it runs over {classes} of the {math.prod(shape)} outputs of a sample")
+    if first != 0 and classes != math.prod(shape):
+        raise ModelError(
+            "E123",
+            f"{where}: it runs over {classes} of the {math.prod(shape)} outputs of a sample, and not over channels",
+            "export the network without it",
+        )

@@ -1,5 +1,7 @@
 """Loads a model file: the graph, the judge that runs the user's own nodes, and the comparison of the two."""
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,17 +11,21 @@ from numpy.typing import NDArray
 
 from snnconvert.errors import ModelError
 from snnconvert.graph import Equivalence, Graph, Origin, relative_error
-from snnconvert.load.ends import read_input, read_output, strip_softmax
-from snnconvert.load.onnx_file import open_onnx
+from snnconvert.load.asked import Asked
+from snnconvert.load.ends import read_input, read_output, strip_last
+from snnconvert.load.onnx_file import Array, OnnxFile, parse, read_bytes, validate
 from snnconvert.load.onnx_graph import build_graph, survey_nodes
 from snnconvert.load.reference import Reference
+from snnconvert.load.torch_model import is_torch, torch_to_onnx
 
 LIMIT = 1e-4  # of the largest output: float32 rounding, in another order
+NAMED = 8  # tensors in one note
+NOTHING_ASKED = Asked()
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network as it was read, before any pass."""
+    """A network as it was read, before any pass; ``sha256`` is of the user's file and its external data."""
 
     path: Path
     sha256: str
@@ -42,27 +48,67 @@ class Loaded:
         return Equivalence("loaded network", "ONNX Runtime", error, LIMIT).require()
 
 
-def survey_model(path: Path) -> tuple[tuple[Origin, ...], dict[str, ModelError]]:
-    """Return every node of an ONNX file, and the refusals by node name: all of them, not the first one only.
+def open_model(path: Path, asked: Asked = NOTHING_ASKED) -> OnnxFile:
+    """Read, parse and validate a model file; what torch wrote becomes ONNX first.
 
     Raises:
-        UsageError: no such file.
-        ModelError: the file itself is broken.
+        UsageError: no such file (E001).
+        ModelError: the file is broken or hostile (E101 to E121).
     """
-    file = open_onnx(path)
-    graph_input = read_input(file)
-    return survey_nodes(file, graph_input, strip_softmax(file, read_output(file)))
+    content = read_bytes(path)
+    digest = hashlib.sha256(content).hexdigest()
+    if is_torch(content):
+        content = torch_to_onnx(path, content, asked)
+    model = parse(path.name, content)
+    del content  # a large network is in memory once while its weights are decoded, and not twice
+    return validate(path, digest, model, asked)
 
 
-def load_model(path: Path) -> Loaded:
-    """Read an ONNX file into a graph.
+def survey_model(file: OnnxFile) -> tuple[tuple[Origin, ...], dict[str, ModelError]]:
+    """Return every node of a model, and the refusals by node name: all of them, not the first one only.
 
     Raises:
-        UsageError: no such file.
-        ModelError: the file is broken, or holds what cannot be converted.
+        ModelError: its input or output cannot be taken (E124).
     """
-    file = open_onnx(path)
     graph_input = read_input(file)
-    output = strip_softmax(file, read_output(file))
+    return survey_nodes(file, graph_input, strip_last(file, read_output(file)))
+
+
+def read_model(file: OnnxFile) -> Loaded:
+    """Read a validated model into a graph.
+
+    Raises:
+        ModelError: it holds what cannot be converted (E113 to E124).
+    """
+    graph_input = read_input(file)
+    output = strip_last(file, read_output(file))
     graph = build_graph(file, graph_input, output)
-    return Loaded(path, file.sha256, graph, Reference(file, graph_input, output))
+    note = denormal_note(file.constants)
+    if note:
+        graph = graph.replace(notes=(*graph.notes, note))
+    return Loaded(file.path, file.sha256, graph, Reference(file, graph_input, output))
+
+
+def load_model(path: Path, asked: Asked = NOTHING_ASKED) -> Loaded:
+    """Read a model file into a graph.
+
+    Raises:
+        UsageError: no such file.
+        ModelError: the file is broken or hostile, or holds what cannot be converted.
+    """
+    return read_model(open_model(path, asked))
+
+
+def denormal_note(constants: Mapping[str, Array]) -> str | None:
+    """Return a note that names weights with numbers so small that they lose digits; None where there are none."""
+    found = []
+    for name, value in constants.items():
+        if value.dtype.kind == "f":
+            small = np.abs(value) < np.finfo(np.float32).tiny
+            count = np.count_nonzero(value[small])
+            if count:
+                found.append(f"'{name}' ({count})")
+    if not found:
+        return None
+    more = ", ..." if len(found) > NAMED else ""
+    return f"denormal numbers, which some processors take for 0, in {', '.join(found[:NAMED])}{more}"

@@ -11,7 +11,7 @@ from onnx import AttributeProto, helper
 from snnconvert.errors import ModelError
 from snnconvert.graph import Graph, Node, Origin, Shape, sort_nodes
 from snnconvert.load import constants as constant_folding
-from snnconvert.load.ends import SOFTMAX, STANDARD, GraphInput, read_output, require_classes, require_size
+from snnconvert.load.ends import LAST, STANDARD, GraphInput, read_output, require_same_largest, require_size
 from snnconvert.load.onnx_file import Array, OnnxFile, decode
 from snnconvert.operators import READERS, OnnxNode, Reading, Unsupported
 from snnconvert.operators.onnx_node import TooLarge
@@ -29,8 +29,6 @@ PLAIN = (
     AttributeProto.STRINGS,
 )
 REASONS = {
-    "LeakyRelu": "negative outputs have no rate in a layer of plain neurons",
-    "PRelu": "negative outputs have no rate in a layer of plain neurons",
     "Elu": "it is no rectifier",
     "Selu": "it is no rectifier",
     "Sigmoid": "it is no rectifier, and a gate that multiplies by it has no rate-coded form",
@@ -55,6 +53,8 @@ class _Building:
     shapes: dict[str, Shape] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)  # ONNX value -> name in the graph
     nodes: dict[str, Node] = field(default_factory=dict)
+    sizes: dict[str, Shape] = field(default_factory=dict)  # of each node's output
+    names: set[str] = field(default_factory=set)  # of nodes, and of values that stand for more of them
     origins: list[Origin] = field(default_factory=list)
     folded: int = 0  # elements of computed constants
     refused: dict[str, ModelError] = field(default_factory=dict)  # by node name, in a survey
@@ -64,6 +64,14 @@ class _Building:
     def read(self) -> set[str]:
         """Every value that some node reads."""
         return {name for proto in self.file.nodes for name in proto.input}
+
+    def unique(self, wished: str, otherwise: object = "") -> str:
+        """Return a name that no node has, and take it."""
+        name = wished
+        while name in self.names:
+            name = f"{name}#{otherwise}"
+        self.names.add(name)
+        return name
 
 
 def build_graph(file: OnnxFile, graph_input: GraphInput, output: str) -> Graph:
@@ -78,9 +86,9 @@ def build_graph(file: OnnxFile, graph_input: GraphInput, output: str) -> Graph:
     notes: list[str] = []
     kept = {proto.output[0] for proto in file.needed(output)}
     wanted = file.needed(read_output(file))
-    for softmax in [proto for proto in wanted if proto.op_type in SOFTMAX and proto.output[0] not in kept]:
-        require_classes(file, softmax, building.shapes[output])
-        notes.append(f"the final {softmax.op_type} is dropped: it does not change which class is largest")
+    for last in [proto for proto in wanted if proto.op_type in LAST and proto.output[0] not in kept]:
+        require_same_largest(file, last, building.shapes[output])
+        notes.append(f"the final {last.op_type} is dropped: it does not change which output is largest")
     result = building.values[output]
     return Graph(
         file.path.stem,
@@ -106,17 +114,17 @@ def _read_nodes(file: OnnxFile, graph_input: GraphInput, output: str, surveying:
     building = _Building(file, graph_input.batch, dict(file.constants))
     building.shapes[graph_input.name] = graph_input.shape
     building.values[graph_input.name] = graph_input.name
-    names: set[str] = {graph_input.name}
+    building.names.add(graph_input.name)
     needed = {proto.output[0] for proto in file.needed(output)}
     wanted = {proto.output[0] for proto in file.needed(read_output(file))}  # with the softmax
     for position, proto in enumerate(file.nodes):
-        name = _node_name(proto, position, names)
+        name = building.unique(proto.name or proto.output[0], position)
         if proto.output[0] in wanted and proto.output[0] not in needed:
             building.origins.append(Origin(name, proto.op_type, "dropped: argmax does not need it"))
         elif proto.output[0] not in needed:
             building.origins.append(Origin(name, proto.op_type, "unused: the output does not need it"))
         elif building.unknown.intersection(proto.input) and _is_known(proto):
-            building.unknown.update(proto.output)
+            building.unknown.update(filter(None, proto.output))
             building.origins.append(Origin(name, proto.op_type, "not checked: it reads what is refused"))
         else:
             try:
@@ -127,7 +135,7 @@ def _read_nodes(file: OnnxFile, graph_input: GraphInput, output: str, surveying:
                 if not surveying:
                     raise
                 building.refused[name] = refusal
-                building.unknown.update(proto.output)
+                building.unknown.update(filter(None, proto.output))
                 building.origins.append(Origin(name, proto.op_type, f"refused: {refusal.message}"))
     return building
 
@@ -137,13 +145,6 @@ def _is_known(proto: onnx.NodeProto) -> bool:
     op_type = proto.op_type
     readable = READERS.get(op_type) or constant_folding.FOLDERS.get(op_type) or op_type == "Shape"
     return proto.domain in STANDARD and bool(readable)
-
-
-def _node_name(proto: onnx.NodeProto, position: int, taken: set[str]) -> str:
-    wished = proto.name or proto.output[0]
-    name = wished if wished not in taken else f"{wished}#{position}"
-    taken.add(name)
-    return name
 
 
 def _attributes(proto: onnx.NodeProto, where: str) -> Mapping[str, object]:
@@ -185,7 +186,7 @@ def _read_node(building: _Building, proto: onnx.NodeProto, name: str) -> None:
         tuple(building.constants.get(value) for value in proto.input),
         tuple(building.shapes.get(value) for value in proto.input),
         building.batch or DYNAMIC_BATCH,
-        len([value for value in proto.output if value]),
+        max(position for position, value in enumerate(proto.output, start=1) if value),
     )
     try:
         if _fold(building, view, proto, where):
@@ -196,22 +197,38 @@ def _read_node(building: _Building, proto: onnx.NodeProto, name: str) -> None:
         raise ModelError(refusal.code, f"{where}: {refusal.reason}", refusal.hint) from None
     except (ValueError, IndexError, TypeError, KeyError, OverflowError) as problem:
         raise ModelError("E123", f"{where}: malformed ({problem})") from None
-    if any(proto.output[1:]):
-        extra = [value for value in proto.output[1:] if value]
-        if not building.read.isdisjoint(extra):
-            raise ModelError("E123", f"{where}: its second output is used")
-    node = Node(name, reading.operator, tuple(building.values[value] for value in reading.inputs), (name,))
+    readings = reading if isinstance(reading, tuple) else (reading,)
+    unread = [value for value in proto.output[len(readings) :] if value]
+    if not building.read.isdisjoint(unread):
+        raise ModelError("E123", f"{where}: its output {len(readings) + 1} is used")
+    for value, each in zip(proto.output, readings, strict=False):
+        if value:
+            wished = name if value == proto.output[0] else building.unique(value)
+            building.values[value] = _add(building, each, wished, name, where)
+            building.shapes[value] = building.sizes[wished]
+    building.origins.append(Origin(name, proto.op_type))
+
+
+def _add(building: _Building, reading: Reading, name: str, origin: str, where: str) -> str:
+    """Add the nodes of a reading, those that it is composed of first; the last one gets the name."""
+    inputs, shapes = [], []
+    for index, each in enumerate(reading.inputs):
+        if isinstance(each, Reading):
+            inputs.append(_add(building, each, building.unique(f"{name}.{index}"), origin, where))
+            shapes.append(building.sizes[inputs[-1]])
+        else:
+            inputs.append(building.values[each])
+            shapes.append(building.shapes[each])
     try:
-        shape = reading.operator.infer_shape([building.shapes[value] for value in reading.inputs])
+        shape = reading.operator.infer_shape(shapes)
     except ValueError as problem:
         raise ModelError("E124", f"{where}: {problem}") from None
     require_size(where, shape, building.batch)
     if not reading.operator.finite:
         raise ModelError("E113", f"{where}: its weights are NaN or infinite in float32")
-    building.nodes[name] = node
-    building.values[proto.output[0]] = name
-    building.shapes[proto.output[0]] = shape
-    building.origins.append(Origin(name, proto.op_type))
+    building.nodes[name] = Node(name, reading.operator, tuple(inputs), (origin,))
+    building.sizes[name] = shape
+    return name
 
 
 def _constant(attributes: Mapping[str, object], where: str) -> Array:
@@ -250,10 +267,10 @@ def _fold(building: _Building, view: OnnxNode, proto: onnx.NodeProto, where: str
     return True
 
 
-def _read(view: OnnxNode, where: str) -> Reading:
+def _read(view: OnnxNode, where: str) -> Reading | tuple[Reading, ...]:
     reader = READERS.get(view.op_type)
     if reader is None:
-        if view.op_type in SOFTMAX:
+        if view.op_type in LAST[:2]:
             raise Unsupported("only a final one can be dropped", "it divides by the sum of other activations")
         raise _unsupported(view.op_type, view.name, where)
     return reader(view)

@@ -4,11 +4,14 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from snnconvert.errors import ModelError
 from snnconvert.load.ends import GraphInput
-from snnconvert.load.onnx_file import OnnxFile
+from snnconvert.load.onnx_file import Array, OnnxFile
+
+MANY = 5_000  # nodes; of more, ONNX Runtime's optimizers take minutes
+SHARED = 2**16  # bytes of a weight from which on it is handed over beside the model, and not copied into it
 
 
 class Reference:
@@ -20,7 +23,14 @@ class Reference:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         try:
-            content = rewritten(file, graph_input, output).SerializeToString()
+            model, weights = rewritten(file, graph_input, output)
+            if len(model.graph.node) > MANY:
+                options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+            # they live as long as the session, which may read them in place
+            self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in weights.items()}
+            if weights:
+                options.add_external_initializers(list(self._weights), list(self._weights.values()))
+            content = model.SerializeToString()
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
             raise ModelError("E116", f"{file.path.name}: ONNX Runtime refuses the model ({_told(problem)})") from None
@@ -50,10 +60,11 @@ def _told(problem: Exception) -> str:
     return next(iter(str(problem).splitlines()), type(problem).__name__)[:160]
 
 
-def rewritten(file: OnnxFile, graph_input: GraphInput, output: str) -> onnx.ModelProto:
+def rewritten(file: OnnxFile, graph_input: GraphInput, output: str) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """Write the nodes that were read again, from what was validated; nothing else of the file is kept.
 
-    Nodes that the output does not need were never looked at, so ONNX Runtime does not see them either.
+    Nodes that the output does not need were never looked at, so ONNX Runtime does not see them either. Large weights
+    are returned beside the model, which only declares them: so there is neither a copy of them nor a limit of 2 GiB.
     """
     needed = file.needed(output)
     read = {name for proto in needed for name in proto.input}
@@ -67,17 +78,27 @@ def rewritten(file: OnnxFile, graph_input: GraphInput, output: str) -> onnx.Mode
         )
         for proto in needed
     ]
+    constants = {name: value for name, value in file.constants.items() if name in read}
+    shared = {name: value for name, value in constants.items() if value.dtype.kind == "f" and value.nbytes >= SHARED}
     batch = graph_input.batch if graph_input.batch is not None else "N"
-    shape = [batch, *graph_input.shape]
     graph = helper.make_graph(
         nodes,
         "network",
-        [helper.make_tensor_value_info(graph_input.name, onnx.TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(value, name) for name, value in file.constants.items() if name in read],
+        [helper.make_tensor_value_info(graph_input.name, TensorProto.FLOAT, [batch, *graph_input.shape])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        [
+            _declared(name, value) if name in shared else numpy_helper.from_array(value, name)
+            for name, value in constants.items()
+        ],
     )
-    return helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", file.opset)],
-        ir_version=helper.find_min_ir_version_for([helper.make_opsetid("", file.opset)], ignore_unknown=True),
-    )
+    opset = helper.make_opsetid("", file.opset)
+    version = helper.find_min_ir_version_for([opset], ignore_unknown=True)
+    return helper.make_model(graph, opset_imports=[opset], ir_version=version), shared
+
+
+def _declared(name: str, value: Array) -> TensorProto:
+    """Declare a weight whose content is handed over beside the model; its location is never opened."""
+    kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+    tensor = TensorProto(name=name, data_type=kind, dims=value.shape, data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="beside")
+    return tensor

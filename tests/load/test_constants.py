@@ -167,6 +167,47 @@ WAYS = {
         [make("Range", ["a", "b", "d"], ["r"]), make("Reshape", ["r", "s"], ["w"])],
         {"a": np.float32(0), "b": np.float32(24), "d": np.float32(1), "s": ints(4, 6)},
     ),
+    "Tile": ([make("Tile", ["v", "r"], ["w"])], {"v": noise(2, 6), "r": ints(2, 1)}),
+    "Where": (
+        [make("Greater", ["v", "z"], ["q"]), make("Not", ["q"], ["n"]), make("Where", ["n", "v", "z"], ["w"])],
+        {"v": MATRIX, "z": np.float32(0.3)},
+    ),
+    "choices": (
+        [
+            make("Less", ["v", "z"], ["a"]),
+            make("Equal", ["k", "k"], ["b"]),
+            make("Or", ["a", "b"], ["c"]),
+            make("And", ["a", "c"], ["d"]),
+            make("Min", ["v", "z"], ["e"]),
+            make("Max", ["e", "z"], ["f"]),
+            make("Where", ["d", "f", "v"], ["w"]),
+        ],
+        {"v": MATRIX, "z": np.float32(0.3), "k": ints(1)},
+    ),
+    "functions": (
+        [
+            make("Abs", ["v"], ["a"]),
+            make("Exp", ["a"], ["b"]),
+            make("Reciprocal", ["b"], ["c"]),
+            make("Pow", ["c", "k"], ["d"]),
+            make("Round", ["d"], ["e"]),
+            make("Add", ["e", "d"], ["w"]),
+        ],
+        {"v": MATRIX, "k": np.float32(3)},
+    ),
+    "sizes": (
+        [
+            make("Shape", ["v"], ["s"]),
+            make("ReduceProd", ["s", "zero"], ["p"]),
+            make("Size", ["v"], ["q"]),
+            make("Div", ["p", "six"], ["rows"]),
+            make("Unsqueeze", ["q", "zero"], ["all"]),
+            make("Div", ["all", "rows"], ["columns"]),
+            make("Concat", ["rows", "columns"], ["target"], axis=0),
+            make("Reshape", ["v", "target"], ["w"]),
+        ],
+        {"v": noise(2, 12), "six": ints(6), "zero": ints(0)},
+    ),
     "integer arithmetic": (
         [
             make("Div", ["i", "j"], ["k"]),

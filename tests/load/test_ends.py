@@ -8,8 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from snnconvert.errors import ModelError
-from snnconvert.load import load_model
+from snnconvert.errors import DataError, ModelError
+from snnconvert.load import load_model, open_model, survey_model
+from snnconvert.load.asked import Asked
 
 make = helper.make_node
 Save = Callable[..., Path]
@@ -33,18 +34,20 @@ ENDS = {
     "one input twice": (lambda m: m.graph.input.append(m.graph.input[0]), r"one input expected, got 2 \('x', 'x'\)"),
     "no input": (lambda m: m.graph.ClearField("input"), r"one input expected, got 0 \(none\)"),
     "two outputs": (lambda m: m.graph.output.append(declare("a")), r"one output expected, got 2 \('y', 'a'\)"),
-    "float64": (set_input("N", 7, kind=TensorProto.DOUBLE), "input 'x' is not float32"),
-    "int64": (set_input("N", 7, kind=TensorProto.INT64), "input 'x' is not float32"),
-    "float16": (set_input("N", 7, kind=TensorProto.FLOAT16), "input 'x' is not float32"),
-    "bfloat16": (set_input("N", 7, kind=TensorProto.BFLOAT16), "input 'x' is not float32"),
-    "no type": (lambda m: m.graph.input[0].ClearField("type"), "input 'x' is not float32"),
-    "a sequence": (lambda m: m.graph.input[0].type.sequence_type.SetInParent(), "input 'x' is not float32"),
+    "one output twice": (lambda m: m.graph.output.append(declare("y")), r"one output expected, got 2 \('y', 'y'\)"),
+    "float64": (set_input("N", 7, kind=TensorProto.DOUBLE), "input 'x' is not float32 but double$"),
+    "int64": (set_input("N", 7, kind=TensorProto.INT64), "input 'x' is not float32 but int64$"),
+    "float16": (set_input("N", 7, kind=TensorProto.FLOAT16), "input 'x' is not float32 but float16$"),
+    "bfloat16": (set_input("N", 7, kind=TensorProto.BFLOAT16), "input 'x' is not float32 but bfloat16$"),
+    "unknown type": (set_input("N", 7, kind=999), "input 'x' is not float32 but 999$"),
+    "no type": (lambda m: m.graph.input[0].ClearField("type"), "input 'x' is not float32 but undefined$"),
+    "a sequence": (lambda m: m.graph.input[0].type.sequence_type.SetInParent(), "is not float32 but undefined$"),
     "no axes": (set_input(), "input 'x' has 0 axes"),
     "one axis": (set_input("N"), "input 'x' has 1 axes"),
-    "a free axis": (set_input("N", "C"), "axis 1 has no fixed size"),
-    "an unknown axis": (set_input("N", None), "axis 1 has no fixed size"),
-    "an axis of 0": (set_input("N", 0), "axis 1 has no fixed size"),
-    "a negative axis": (set_input("N", -7), "axis 1 has no fixed size"),
+    "a free axis": (set_input("N", "C"), r"axis 1 has no fixed size, samples are \(\?\)$"),
+    "an unknown axis": (set_input("N", None), r"axis 1 has no fixed size, samples are \(\?\)$"),
+    "an axis of 0": (set_input("N", 0), r"axis 1 has no fixed size, samples are \(\?\)$"),
+    "a negative axis": (set_input("N", -7), r"axis 1 has no fixed size, samples are \(\?\)$"),
     "an output that nothing computes": (
         lambda m: m.graph.output[0].CopyFrom(declare("gone")),
         "output 'gone' does not depend on the input",
@@ -71,6 +74,119 @@ def test_batch_may_be_left_open_in_any_way(save_onnx: Save, batch: int | str | N
     assert loaded.compare(noise(5, 7)).max_error == 0
 
 
+IMAGES = [make("Conv", ["x", "w"], ["a"]), make("Relu", ["a"], ["r"]), make("GlobalAveragePool", ["r"], ["y"])]
+KERNEL = {"w": noise(4, 3, 3, 3)}
+
+
+@pytest.fixture
+def images(save_onnx: Save) -> Callable[..., Path]:
+    """Save a network whose input is declared with these sizes."""
+    return lambda *sizes: save_onnx(IMAGES, KERNEL, change=set_input(*sizes))
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        (("N", 3, "H", "W"), (3, 9, 8)),
+        ((2, 3, "H", "W"), (3, 9, 8)),
+        ((None, None, None, None), (3, 8, 9)),
+        (("N", 3, -1, 0), (3, 5, 6)),
+        (("N", 3, 8, 8), (3, 8, 8)),
+    ],
+)
+def test_sizes_that_the_file_leaves_open_are_told(
+    images: Callable[..., Path], declared: tuple[int | str | None, ...], told: tuple[int, ...]
+) -> None:
+    for asked in (Asked(input_shape=told), Asked(guess_shape=lambda: told)):
+        loaded = load_model(images(*declared), asked)
+        assert loaded.graph.input_shape == told
+        assert loaded.compare(noise(3, *told)).max_error < 1e-5
+        assert survey_model(open_model(images(*declared), asked))[1] == {}
+
+
+@pytest.mark.parametrize("asked", [Asked(), Asked(guess_shape=None, output="y")])
+def test_open_sizes_that_nobody_tells_are_asked_for(images: Callable[..., Path], asked: Asked) -> None:
+    with pytest.raises(ModelError, match=r"axis 2 has no fixed size, samples are \(3, \?, \?\)$") as refusal:
+        load_model(images("N", 3, "H", "W"), asked)
+    assert refusal.value.code == "E124"
+    assert "--input-shape 3,224,224" in str(refusal.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        (("N", 3, "H", "W"), (1, 8, 8)),
+        (("N", 3, "H", "W"), (3, 8)),
+        (("N", 3, "H", "W"), (1, 3, 8, 8)),
+        (("N", 3, "H", "W"), (3, 0, 8)),
+        (("N", 3, "H", "W"), (3, -8, -8)),
+        (("N", 3, 8, 8), (3, 8, 9)),
+        (("N", 3, 8, 8), ()),
+    ],
+)
+def test_sizes_that_contradict_the_file_are_refused(
+    images: Callable[..., Path], declared: tuple[int | str, ...], told: tuple[int, ...]
+) -> None:
+    with pytest.raises(ModelError, match=r"input 'x': samples are \(3, .*\), asked for \(") as refusal:
+        load_model(images(*declared), Asked(input_shape=told))
+    assert refusal.value.code == "E124"
+    assert "--input-shape" in str(refusal.value.hint)
+
+
+def test_samples_are_not_opened_where_the_file_tells_all(images: Callable[..., Path]) -> None:
+    load_model(images("N", 3, 8, 8), Asked(guess_shape=lambda: pytest.fail("asked")))
+    load_model(images("N", 3, "H", "W"), Asked((3, 8, 8), guess_shape=lambda: pytest.fail("asked")))
+
+
+def test_what_is_wrong_with_the_samples_is_told_as_it_is(images: Callable[..., Path]) -> None:
+    def broken() -> tuple[int, ...]:
+        raise DataError("E201", "no samples")
+
+    with pytest.raises(DataError, match="no samples"):
+        load_model(images("N", 3, "H", "W"), Asked(guess_shape=broken))
+
+
+def test_sample_that_is_too_large_is_refused_whoever_tells_it(images: Callable[..., Path]) -> None:
+    with pytest.raises(ModelError, match="one sample has shape") as refusal:
+        load_model(images("N", 3, "H", "W"), Asked((3, 2**20, 2**20)))
+    assert refusal.value.code == "E122"
+
+
+@pytest.mark.parametrize(("name", "operators"), [("y", ["Neg"]), ("z", ["Relu", "Relu"]), ("a", ["Relu"])])
+def test_one_of_several_outputs_is_chosen(save_onnx: Save, name: str, operators: list[str]) -> None:
+    def more(model: onnx.ModelProto) -> None:
+        model.graph.output.extend([declare("z"), declare("a")])
+
+    nodes = [make("Relu", ["x"], ["a"]), make("Relu", ["a"], ["z"]), make("Neg", ["x"], ["y"])]
+    path = save_onnx(nodes, shape=FLAT, change=more)
+    loaded = load_model(path, Asked(output=name))
+    assert loaded.graph.output == name
+    assert [origin.operator for origin in loaded.graph.origins if not origin.fate] == operators
+    x = noise(3, 7)
+    assert np.array_equal(loaded.reference.run(x), -x if name == "y" else np.maximum(x, 0))
+    assert loaded.compare(x).max_error == 0
+    assert survey_model(open_model(path, Asked(output=name)))[0] == loaded.graph.origins
+    with pytest.raises(ModelError, match=r"one output expected, got 3 \('y', 'z', 'a'\)") as refusal:
+        load_model(path)
+    assert (refusal.value.code, refusal.value.hint) == ("E124", "choose: --output-name NAME")
+
+
+def test_softmax_before_the_chosen_output_is_dropped(save_onnx: Save) -> None:
+    nodes = [make("Relu", ["x"], ["a"]), make("Softmax", ["a"], ["soft"]), make("Neg", ["x"], ["y"])]
+    path = save_onnx(nodes, shape=FLAT, change=lambda model: model.graph.output.append(declare("soft")))
+    assert load_model(path, Asked(output="soft")).graph.output == "a"
+    assert load_model(path, Asked(output="y")).graph.notes == ()
+
+
+@pytest.mark.parametrize(("name", "hint"), [("logit", "did you mean 'logits'?"), ("a", "known: logits"), ("", "known")])
+def test_output_that_is_none_is_refused(save_onnx: Save, name: str, hint: str) -> None:
+    path = save_onnx([make("Relu", ["x"], ["a"]), make("Neg", ["a"], ["logits"])], shape=FLAT)
+    with pytest.raises(ModelError, match=f"there is no output '{name}'") as refusal:
+        load_model(path, Asked(output=name))
+    assert refusal.value.code == "E124"
+    assert str(refusal.value.hint).startswith(hint)
+
+
 @pytest.mark.parametrize(
     ("shape", "opset", "axis", "reason"),
     [
@@ -80,7 +196,6 @@ def test_batch_may_be_left_open_in_any_way(save_onnx: Save, batch: int | str | N
         ((7,), 12, 0, "axis 0 of samples"),
         ((7, 1, 1), 18, None, "runs over 1 of the 7 outputs"),
         ((7, 1, 1), 12, 2, "runs over 1 of the 7 outputs"),
-        ((7, 3), 18, 1, "runs over 7 of the 21 outputs"),
         ((7, 3), 18, 2, "runs over 3 of the 21 outputs"),
     ],
 )
@@ -96,7 +211,11 @@ def test_softmax_that_argmax_needs_is_refused(
 
 @pytest.mark.parametrize(
     ("shape", "opset", "axis"),
-    [((7,), 18, None), ((7,), 18, 1), ((7,), 18, -1), ((7,), 7, None), ((7, 1, 1), 7, None), ((7, 1, 1), 18, -3)],
+    [
+        *(((7,), opset, axis) for opset, axis in ((18, None), (18, 1), (18, -1), (7, None))),
+        *(((7, 1, 1), opset, axis) for opset, axis in ((7, None), (18, -3))),
+        *(((7, 3), opset, 1) for opset in (18, 12)),
+    ],
 )
 @pytest.mark.parametrize("operator", ["Softmax", "LogSoftmax"])
 def test_final_softmax_is_dropped_and_noted(
@@ -110,8 +229,16 @@ def test_final_softmax_is_dropped_and_noted(
     ]
     loaded = load_model(save_onnx(nodes, shape=shape, opset=opset))
     assert loaded.graph.output == "r"
-    assert loaded.graph.notes == (f"the final {operator} is dropped: it does not change which class is largest",)
+    assert loaded.graph.notes == (f"the final {operator} is dropped: it does not change which output is largest",)
     assert [origin.fate for origin in loaded.graph.origins] == ["", *["dropped: argmax does not need it"] * 2]
+    assert loaded.compare(noise(3, *shape)).max_error == 0
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (1, 4, 5)])
+def test_final_sigmoid_is_dropped_and_noted(save_onnx: Save, shape: tuple[int, ...]) -> None:
+    loaded = load_model(save_onnx([make("Relu", ["x"], ["r"]), make("Sigmoid", ["r"], ["y"])], shape=shape))
+    assert loaded.graph.output == "r"
+    assert loaded.graph.notes == ("the final Sigmoid is dropped: it does not change which output is largest",)
     assert loaded.compare(noise(3, *shape)).max_error == 0
 
 

@@ -1,0 +1,123 @@
+"""Reads the weights that a model keeps in files beside it, and nothing that is not in the model's own folder.
+
+A location is an attacker's path. Every part of it is opened below the part before it without following a link, what
+was opened is what is checked, and what was checked is what is read.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path, PurePosixPath
+
+from onnx import TensorProto
+
+from snnconvert.errors import ModelError
+
+KEYS = {"location", "offset", "length", "checksum"}  # the checksum is not compared: ONNX leaves it unspecified
+OUTSIDE = (errno.ELOOP, errno.ENOTDIR, errno.ENXIO)  # a link, a link to a folder, a socket
+HINT = "save the model with all weights inside, or with its data in its own folder"
+
+
+class Neighbours:
+    """The files beside a model; remembers the digest of everything that was read of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._digests: list[str] = []
+
+    def read(self, tensor: TensorProto, what: str, size: int) -> bytes:
+        """Return the ``size`` bytes of a tensor that its entries point to.
+
+        Raises:
+            ModelError: the location is not a plain file of its own in the model's folder (E110), or what it holds,
+                or the entries, do not fit the tensor (E111).
+        """
+        entries = _entries(tensor, what)
+        offset = _number(entries, "offset", 0, what)
+        length = _number(entries, "length", size, what)
+        if length != size:
+            raise ModelError("E111", f"{what}: expected {size} bytes of external data, got length {length}", HINT)
+        location = entries.get("location", "")
+        parts = _parts(location, what)
+        try:
+            content = self._read(parts, offset, size, f"{what}: external data '{location}'")
+        except OSError as problem:
+            if problem.errno in OUTSIDE:
+                raise _refused(what, location, "is, or lies behind, a link or a device") from None
+            reason = problem.strerror or problem
+            raise ModelError("E111", f"{what}: external data '{location}' cannot be read ({reason})", HINT) from None
+        self._digests.append(hashlib.sha256(content).hexdigest())
+        return content
+
+    def digest(self, own: str) -> str:
+        """Return the digest of the model: its file's own, or sha256 over that and those of all that was read.
+
+        The hexadecimal digests are joined by newlines, in the order in which the file names the tensors.
+        """
+        if not self._digests:
+            return own
+        return hashlib.sha256("\n".join([own, *self._digests]).encode()).hexdigest()
+
+    def _read(self, parts: tuple[str, ...], offset: int, size: int, what: str) -> bytes:
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for part in parts[:-1]:
+                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            # a pipe must not keep us waiting
+            descriptor = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        finally:
+            os.close(folder)
+        try:
+            _check(os.fstat(descriptor), offset + size, what)
+            with open(descriptor, "rb", closefd=False) as file:
+                file.seek(offset)
+                content = file.read(size)
+        finally:
+            os.close(descriptor)
+        if len(content) != size:
+            raise ModelError("E111", f"{what} shrank while it was read", HINT)
+        return content
+
+
+def _check(found: os.stat_result, end: int, what: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise ModelError("E110", f"{what} is not a regular file", HINT)
+    if found.st_nlink != 1:
+        raise ModelError("E110", f"{what} is a hard link to a file that has other names", HINT)
+    if end > found.st_size:
+        raise ModelError("E111", f"{what} ends at byte {found.st_size}, {end} expected", HINT)
+
+
+def _entries(tensor: TensorProto, what: str) -> dict[str, str]:
+    entries: dict[str, str] = {}
+    for entry in tensor.external_data:
+        if entry.key not in KEYS or entry.key in entries or not isinstance(entry.value, str):
+            raise ModelError("E111", f"{what}: external data has the entry '{entry.key}', unknown or twice", HINT)
+        entries[entry.key] = entry.value
+    return entries
+
+
+def _number(entries: dict[str, str], key: str, default: int, what: str) -> int:
+    text = entries.get(key)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise ModelError("E111", f"{what}: external data has {key} '{text}', not a number of bytes", HINT)
+    return int(text)
+
+
+def _parts(location: str, what: str) -> tuple[str, ...]:
+    """Return the parts of a path that leads down from the model's folder."""
+    if "\0" in location or "\\" in location or not location.isprintable():
+        raise _refused(what, location, "is no plain relative path")
+    path = PurePosixPath(location)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise _refused(what, location, "leaves the model's folder")
+    return path.parts
+
+
+def _refused(what: str, location: str, reason: str) -> ModelError:
+    return ModelError("E110", f"{what}: external data '{location}' {reason}", HINT)

@@ -1,0 +1,56 @@
+"""Sizes that are formulas of a free batch, as torch.export writes them.
+
+torch hands these texts to ``eval``; so they are parsed here, and torch gets the text that is written from the tree.
+
+    size = integer | symbol | size + size | size - size | size * size | size // size | Name(size, ...)
+"""
+
+import ast
+import re
+
+MAX_LENGTH = 4000
+MAX_INTEGER = 2**63
+SYMBOL = re.compile(r"s[0-9]{1,9}", re.ASCII)
+_FUNCTIONS = {"Add", "Mul", "FloorDiv"}
+_ASSUMPTIONS = {"positive", "integer", "nonnegative"}
+
+
+def rewritten(text: str) -> str:
+    """Return the formula as torch itself writes it.
+
+    Raises:
+        ValueError: it is anything but a formula of integers and symbols.
+    """
+    if len(text) > MAX_LENGTH or not text.isascii():
+        raise ValueError("too long")
+    try:
+        return _written(ast.parse(text, mode="eval").body)
+    except (SyntaxError, RecursionError, MemoryError) as problem:
+        raise ValueError(type(problem).__name__) from None
+
+
+def _written(node: ast.expr) -> str:
+    match node:
+        case ast.Constant(value=int() as value) if not isinstance(value, bool) and value < MAX_INTEGER:
+            return f"Integer({value})"
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as value)) if value < MAX_INTEGER:
+            return f"Integer({-value})"
+        case ast.Name(id=name) if SYMBOL.fullmatch(name):
+            return f"Symbol('{name}', positive=True, integer=True)"
+        case ast.Call(func=ast.Name(id="Symbol"), args=[ast.Constant(value=str() as name)], keywords=assumptions) if (
+            SYMBOL.fullmatch(name) and all(each.arg in _ASSUMPTIONS for each in assumptions)
+        ):
+            return f"Symbol('{name}', positive=True, integer=True)"
+        case ast.Call(func=ast.Name(id="Integer"), args=[value], keywords=[]) if not isinstance(value, ast.Call):
+            return _written(value)
+        case ast.Call(func=ast.Name(id=name), args=[_, _, *_] as parts, keywords=[]) if name in _FUNCTIONS:
+            return f"{name}({', '.join(map(_written, parts))})"
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return f"Add({_written(left)}, {_written(right)})"
+        case ast.BinOp(left=left, op=ast.Sub(), right=right):
+            return f"Add({_written(left)}, Mul(Integer(-1), {_written(right)}))"
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return f"Mul({_written(left)}, {_written(right)})"
+        case ast.BinOp(left=left, op=ast.FloorDiv(), right=right):
+            return f"FloorDiv({_written(left)}, {_written(right)})"
+    raise ValueError("not a formula of integers and symbols")

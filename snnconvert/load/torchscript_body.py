@@ -1,0 +1,259 @@
+"""What TorchScript functions do: every call is resolved, and all work is counted, before torch runs any of it."""
+
+import ast
+from collections import Counter
+
+from snnconvert.errors import ModelError
+from snnconvert.load.onnx_file import MAX_NODES
+from snnconvert.load.torch_operators import is_pure
+from snnconvert.load.torchscript_code import (
+    CASTS,
+    RESERVED,
+    TRUST,
+    Class,
+    Code,
+    Function,
+    check_type,
+    dotted,
+    refused,
+    told,
+)
+
+PRIMITIVES = {"RaiseException", "NumToTensor", "dtype", "device", "unchecked_unwrap_optional", "min", "max"}
+MESSAGES = {"format", "warn"}  # of errors and warnings
+COUNTED = {"add", "sub", "mul", "len"}  # what a loop over the axes of a shape may do
+
+
+def check_bodies(code: Code, constants: int) -> None:
+    """Check every function; ``constants`` is how many constants the archive has.
+
+    Raises:
+        ModelError: a function does more than a network needs (E130), or too much of it (E121).
+    """
+    done: dict[str, int] = {}
+    bodies = {name: _Body(code, function, constants) for name, function in code.functions.items()}
+    for name in bodies:
+        _count(name, bodies, done, ())
+
+
+def _count(name: str, bodies: dict[str, "_Body"], done: dict[str, int], callers: tuple[str, ...]) -> int:
+    """Return how many operations a call runs, those of its callees included."""
+    if name in done:
+        return done[name]
+    body = bodies[name]
+    if name in callers:
+        raise refused(body.place, body.function, f"'{name}' calls itself")
+    operations = body.operations
+    for callee, times in body.callees.items():
+        operations += times * _count(callee, bodies, done, (*callers, name))
+    if operations > MAX_NODES:
+        raise ModelError("E121", f"{body.place}: '{name}' runs {operations} operations, more than {MAX_NODES}")
+    done[name] = operations
+    return operations
+
+
+class _Body:
+    """One function, checked; the kind of a name is the class of its object, or the function that it means."""
+
+    def __init__(self, code: Code, function: Function, constants: int) -> None:
+        self.place = function.place
+        self.function = function.node
+        self.operations = 0
+        self.callees: Counter[str] = Counter()
+        self._code = code
+        self._constants = constants
+        self._kinds: dict[str, str | None] = {}
+        for argument in function.node.args.args:
+            self._kinds[argument.arg] = self._instance(argument.annotation)
+        for statement in function.node.body:
+            self._statement(statement)
+
+    def _instance(self, kind: ast.expr | None) -> str | None:
+        name = None if kind is None else dotted(kind)
+        return name if name in self._code.classes else None
+
+    def _refused(self, node: ast.AST, what: str) -> ModelError:
+        return refused(self.place, node, what)
+
+    def _statement(self, node: ast.stmt) -> None:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                self._bind(node, name, self._value(value))
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=value):
+                self._value(value)
+                for each in names:
+                    if not isinstance(each, ast.Name):
+                        raise self._refused(node, told(node))
+                    self._bind(node, each.id, None)
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=ast.expr() as value):
+                check_type(self.place, kind, self._code)
+                self._bind(node, name, self._value(value))
+            case ast.Expr(value=ast.Call() as call):
+                self._value(call)
+            case ast.If(test=test, body=body, orelse=otherwise):
+                self._value(test)
+                for statement in (*body, *otherwise):
+                    self._statement(statement)
+            case ast.Return(value=value):
+                if value is not None:
+                    self._value(value)
+            case ast.Pass():
+                pass
+            case ast.For() if _counts_axes(node):
+                self.operations += 1
+                for statement in (ast.Assign([node.target], ast.Constant(0), lineno=node.lineno), *node.body):
+                    self._statement(statement)
+            case ast.For() | ast.While():
+                raise refused(
+                    self.place,
+                    node,
+                    f"{told(node)}: a loop, which may never end",
+                    f"trace it: torch.jit.trace; or {TRUST}",
+                )
+            case _:
+                raise self._refused(node, told(node))
+
+    def _bind(self, node: ast.stmt, name: str, kind: str | None) -> None:
+        if name in RESERVED or self._kinds.setdefault(name, kind) != kind:
+            raise self._refused(node, f"{told(node)} gives '{name}' another meaning")
+
+    def _value(self, node: ast.expr) -> str | None:
+        """Check an expression; return its kind."""
+        match node:
+            case ast.Constant() | ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
+                return None
+            case ast.Name(id=name) if name in self._kinds:
+                return self._kinds[name]
+            case ast.Name(id="inf" | "nan"):
+                return None
+            case ast.List(elts=items) | ast.Tuple(elts=items):
+                for item in items:
+                    self._plain(item)
+                return None
+            case ast.Subscript(value=value, slice=index):
+                self._plain(value)
+                self._plain(index)
+                return None
+            case ast.Attribute():
+                return self._attribute(node)
+            case ast.Call():
+                self.operations += 1
+                return self._call(node)
+        raise self._refused(node, told(node))
+
+    def _plain(self, node: ast.expr) -> None:
+        """Check an expression that is a number, text, tensor, or a container of such."""
+        if self._value(node) is not None:
+            raise self._refused(node, f"{told(node)} is no number or tensor")
+
+    def _attribute(self, node: ast.Attribute) -> str | None:
+        name = dotted(node)
+        if name is not None and name.startswith("__torch__."):
+            if name in self._code.functions or self._is_tuple(name):
+                return name
+            raise self._refused(node, f"'{name}' is not in the archive")
+        if name is not None and name.startswith("CONSTANTS."):
+            index = name.removeprefix("CONSTANTS.c")
+            if index.isdigit() and len(index) < 9 and int(index) < self._constants:
+                return None
+            raise self._refused(node, f"there is no constant '{name}'")
+        return self._read(node, self._value(node.value), node.attr)
+
+    def _read(self, node: ast.expr, owner: str | None, name: str) -> str | None:
+        """Return the kind of an attribute of an object."""
+        entry = self._class(owner)
+        if entry is None or name not in entry.attributes:
+            raise self._refused(node, f"{told(node)}: there is no such attribute")
+        return self._instance(entry.attributes[name])
+
+    def _class(self, kind: str | None) -> Class | None:
+        return None if kind is None else self._code.classes.get(kind)
+
+    def _is_tuple(self, name: str) -> bool:
+        entry = self._class(name)
+        return entry is not None and entry.is_tuple
+
+    def _call(self, node: ast.Call) -> str | None:
+        target, arguments = node.func, node.args
+        name = dotted(target)
+        local = name is not None and name.split(".")[0] in self._kinds
+        if name == "getattr":
+            return self._getattr(node)
+        if name in ("annotate", "unchecked_cast", "uninitialized", "isinstance"):
+            position = 1 if name == "isinstance" else 0
+            if len(arguments) <= position or node.keywords:
+                raise self._refused(node, told(node))
+            kind = arguments[position]
+            for each in kind.elts if isinstance(kind, ast.List | ast.Tuple) else [kind]:
+                check_type(self.place, each, self._code)
+            for each in (*arguments[:position], *arguments[position + 1 :]):
+                self._plain(each)
+            return None
+        for argument in (*arguments, *(keyword.value for keyword in node.keywords)):
+            self._plain(argument)
+        if any(keyword.arg is None for keyword in node.keywords) or any(
+            isinstance(each, ast.Starred) for each in arguments
+        ):
+            raise self._refused(node, told(node))
+        if name in CASTS:
+            return None
+        if name is not None and not local:
+            return self._named_call(node, name)
+        if isinstance(target, ast.Name):  # another name of a function
+            return self._archived_call(node, self._kinds[target.id])
+        if isinstance(target, ast.Attribute):
+            owner = self._value(target.value)
+            if self._class(owner) is not None:
+                return self._archived_call(node, f"{owner}.{target.attr}")
+        raise self._refused(node, f"the call {told(node)}")
+
+    def _named_call(self, node: ast.Call, name: str) -> str | None:
+        """Resolve a call by a full name: an operator, a primitive, a function of the archive."""
+        if name.startswith("__torch__."):
+            return self._archived_call(node, name)
+        space, _, operator = name.rpartition(".")
+        if space in ("torch", "ops.aten") and (is_pure(operator) or operator in MESSAGES):
+            return None
+        if space == "ops.prim" and operator in PRIMITIVES:
+            return None
+        raise self._refused(node, f"the operator {name} is not one that networks need")
+
+    def _archived_call(self, node: ast.Call, name: str | None) -> str | None:
+        if name is not None and self._is_tuple(name):
+            return None
+        function = None if name is None else self._code.functions.get(name)
+        if name is None or function is None:
+            raise self._refused(node, f"{told(node.func)} is not in the archive")
+        self.callees[name] += 1
+        return self._instance(function.node.returns)
+
+    def _getattr(self, node: ast.Call) -> str | None:
+        match node:
+            case ast.Call(args=[owner, ast.Constant(value=str() as name)], keywords=[]):
+                return self._read(node, self._value(owner), name)
+        raise self._refused(node, told(node))
+
+
+def _counts_axes(node: ast.For) -> bool:
+    """Tell whether a loop only counts over the axes of a shape, as torch's own check of the batch size does."""
+    match node:
+        case ast.For(target=ast.Name(), iter=ast.Call(func=ast.Name(id="range"), args=[limit], keywords=[]), orelse=[]):
+            pass
+        case _:
+            return False
+    match limit:
+        case ast.Call(func=length, args=[ast.Name()]) if dotted(length) == "torch.len":
+            pass
+        case ast.Call(func=less, args=[ast.Call(func=length, args=[ast.Name()]), ast.Constant()]) if (
+            dotted(less),
+            dotted(length),
+        ) == ("torch.sub", "torch.len"):
+            pass
+        case _:
+            return False
+    names = {f"torch.{name}" for name in COUNTED}
+    return all(
+        isinstance(statement, ast.Assign)
+        and all(dotted(each.func) in names for each in ast.walk(statement) if isinstance(each, ast.Call))
+        for statement in node.body
+    )

@@ -1,0 +1,58 @@
+"""Sizes that a TorchScript network computes, replaced by their values: a pooling window as large as the image, say.
+
+torch's exporter must know such a size, and loses the shapes on the way. So the network is asked: all whole numbers that
+it computes are read out at two batches, and those that are the same at both become constants.
+"""
+
+from typing import Any
+
+import torch
+
+from snnconvert.graph import Shape
+
+BATCHES = (2, 5)
+
+
+def with_known_sizes(network: torch.jit.ScriptModule, shape: Shape) -> torch.jit.ScriptModule:
+    """Return the network, frozen, with every size that does not depend on the batch as a constant.
+
+    Raises:
+        RuntimeError: torch cannot freeze it or run it.
+    """
+    frozen: torch.jit.ScriptModule = torch.jit.freeze(network, optimize_numerics=False)
+    graph: Any = frozen.graph
+    torch._C._jit_pass_inline(graph)
+    first, second = (_numbers_at((batch, *shape), graph) for batch in BATCHES)
+    for value, here, there in zip(_numbers(graph), first, second, strict=True):
+        if here == there:
+            constant = graph.create("prim::Constant")
+            constant.i_("value", here)
+            constant.output().setType(torch._C.IntType.get())
+            constant.insertBefore(value.node())
+            value.replaceAllUsesWith(constant.output())
+    torch._C._jit_pass_dce(graph)
+    return frozen
+
+
+def _numbers(graph: Any) -> list[Any]:
+    """Return the whole numbers that a graph computes, outside of its branches."""
+    return [
+        node.output()
+        for node in graph.nodes()
+        if node.outputsSize() == 1 and node.kind() != "prim::Constant" and str(node.output().type()) == "int"
+    ]
+
+
+def _numbers_at(shape: Shape, graph: Any) -> tuple[int, ...]:
+    """Run a copy of the graph that returns its numbers instead of its outputs."""
+    probe = graph.copy()
+    for _ in list(probe.outputs()):
+        probe.eraseOutput(0)
+    for value in _numbers(probe):
+        probe.registerOutput(value)
+    probe.makeMultiOutputIntoTuple()
+    torch._C._jit_pass_dce(probe)
+    probe.eraseInput(0)  # the network itself, whose weights are constants
+    with torch.no_grad():
+        numbers: tuple[int, ...] = torch._C._create_function_from_graph("sizes", probe)(torch.zeros(shape))
+    return numbers
