@@ -4,10 +4,12 @@
 byte: they import nothing but the standard library, numpy, Pillow (late), each other and `snnconvert.errors`.
 """
 
-from snnconvert.data.formats import value_range
+from snnconvert.data.natural import natural_shape
 from snnconvert.data.preprocessing import IMAGENET_PREPROCESSING, Preprocessing, layout
-from snnconvert.data.samples import Dataset, batches, folder_of, open_dataset, sample_id, sample_ids, split_half
+from snnconvert.data.ranges import range_warning, value_range
+from snnconvert.data.samples import Dataset, batches, folder_of, open_dataset, sample_id, sample_ids
 from snnconvert.data.selection import Selection, select, shared
+from snnconvert.data.split import split_half
 
 __all__ = [
     "IMAGENET_PREPROCESSING",
@@ -17,7 +19,9 @@ __all__ = [
     "batches",
     "folder_of",
     "layout",
+    "natural_shape",
     "open_dataset",
+    "range_warning",
     "sample_id",
     "sample_ids",
     "select",

@@ -1,6 +1,7 @@
 """Read arrays and images from files that nobody has checked: sizes are compared before memory is taken.
 
-The evaluator carries this file unchanged, so it needs the standard library, numpy and (for image files) Pillow only.
+The evaluator carries this file unchanged, so it needs the standard library, numpy, the file before it and (for image
+files) Pillow only.
 """
 
 import ast
@@ -16,15 +17,18 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 import numpy as np
 
-from snnconvert.errors import DataError
+from snnconvert.data.preprocessing import MOST_PIXELS
+from snnconvert.errors import DataError, OutputError
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 _MOST_HEADER_BYTES = 10_000
 _LARGE_MEMBER = 256 * 2**20
+_MOST_IMAGE_BYTES = 512 * 2**20
 _MOST_EXPANSION = 100
 _IDX_TYPES = {0x08: "|u1", 0x09: "|i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _CIFAR_RECORDS = {3073: ("CIFAR-10", 10), 3074: ("CIFAR-100", 100)}  # bytes of a record; the last label byte counts
@@ -71,15 +75,13 @@ def read_npy(path: Path) -> np.ndarray:
         size = path.stat().st_size
         dtype, shape, fortran = _npy_header(file, str(path))
         _check_size(str(path), size - file.tell(), math.prod(shape) * dtype.itemsize)
-        order = "F" if fortran else "C"
-        if math.prod(shape) == 0:  # nothing to map
-            return np.empty(shape, dtype)
-        return np.asarray(np.memmap(file, dtype, "r", file.tell(), shape, order))  # type: ignore[call-overload]
+        return _mapped(path, file.tell(), dtype, shape, fortran)
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the samples and the labels (or None) of an .npz file: `images` or `x`, and `labels` or `y`.
 
+    What is stored uncompressed is compared with its checksum and mapped into memory, read-only.
     Raises DataError E203 for anything unsafe (repeated names, members that expand beyond reason, objects, text),
     and where it is not clear which array holds the samples.
     """
@@ -158,17 +160,18 @@ def read_image(path: Path) -> np.ndarray:
     """Decode a PNG, JPEG, BMP or WebP file, told by content: uint8 (H, W, 3), or (H, W) if it is grey.
 
     Transparency is dropped, palettes and CMYK become RGB. Raises DataError E202 naming the file if it is broken,
-    of another format, of more than 8 bits a channel, or of more pixels than Pillow holds to be safe.
+    of another format, of more than 8 bits a channel, or of more pixels than Pillow holds to be safe; OutputError E404
+    without Pillow. Threads may call it.
     """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise DataError("E202", f"{path}: image files need Pillow", "pip install pillow") from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    library = _pillow()
+    with refusing(str(path), "E202"):
+        if path.stat().st_size > _MOST_IMAGE_BYTES:
+            raise ValueError(f"more than {_MOST_IMAGE_BYTES} bytes")
+        content = io.BytesIO(path.read_bytes())  # of an open file, Pillow takes memory for any length that stands in it
         try:
-            with refusing(str(path), "E202"), Image.open(path, formats=IMAGE_FORMATS) as image:
+            with library.open(content, formats=IMAGE_FORMATS) as image:
+                if image.width * image.height > MOST_PIXELS:  # from twice as many on, Pillow itself refuses
+                    raise library.DecompressionBombError
                 image.load()
                 if image.mode in ("L", "RGB"):
                     return np.array(image)
@@ -177,8 +180,11 @@ def read_image(path: Path) -> np.ndarray:
                 if image.mode in ("P", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"):
                     return np.array(image.convert("RGB"))
                 got = image.mode
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise DataError("E202", f"{path}: {error}", "make the image smaller") from error
+        except library.UnidentifiedImageError as error:
+            raise DataError("E202", f"{path}: cannot be read: no {', '.join(IMAGE_FORMATS)}") from error
+        except library.DecompressionBombError as error:
+            text = f"{path}: a decompression bomb? It has more than {MOST_PIXELS} pixels"
+            raise DataError("E202", text, "make the image smaller") from error
     raise DataError("E202", f"{path}: got an image of mode {got}, expected 8 bits a channel, grey or RGB")
 
 
@@ -222,11 +228,15 @@ def check_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def value_range(x: np.ndarray) -> tuple[float, float]:
-    """Return the smallest and the largest value of ``x``, for people to see. Raises DataError E201 if it is empty."""
-    if x.size == 0:
-        raise DataError("E201", "no values to take the range of")
-    return float(x.min()), float(x.max())
+def _pillow() -> ModuleType:
+    """Import Pillow, and let it warn of nothing, such as EXIF: `catch_warnings` would race where threads decode."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise OutputError("E404", "image files need Pillow", "pip install pillow") from error
+    if ("ignore", None, Warning, re.compile("PIL"), 0) not in warnings.filters:
+        warnings.filterwarnings("ignore", module="PIL")
+    return Image
 
 
 def _npy_header(stream: io.BufferedIOBase, where: str) -> tuple[np.dtype, tuple[int, ...], bool]:
@@ -263,9 +273,22 @@ def _npz_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -
     _check_expansion(where, member.file_size, member.compress_size)
     with cast(io.BufferedIOBase, archive.open(member)) as stream:
         dtype, shape, fortran = _npy_header(stream, where)
-        size = math.prod(shape) * dtype.itemsize
-        _check_size(where, member.file_size - stream.tell(), size)
-        return _read_exactly(stream, size, where).view(dtype).reshape(shape, order="F" if fortran else "C")
+        start, size = stream.tell(), math.prod(shape) * dtype.itemsize
+        _check_size(where, member.file_size - start, size)
+        if member.compress_type == zipfile.ZIP_DEFLATED:
+            return _read_exactly(stream, size, where).view(dtype).reshape(shape, order="F" if fortran else "C")
+        while stream.read(2**20):  # at the end the checksum is compared
+            pass
+    with path.open("rb") as file:
+        file.seek(member.header_offset + 26)  # the lengths of the name and of the extra field before the content
+        start += member.header_offset + 30 + sum(struct.unpack("<2H", file.read(4)))
+    return _mapped(path, start, dtype, shape, fortran)
+
+
+def _mapped(path: Path, start: int, dtype: np.dtype, shape: tuple[int, ...], fortran: bool) -> np.ndarray:
+    if math.prod(shape) == 0:  # nothing to map
+        return np.empty(shape, dtype)
+    return np.asarray(np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C"))
 
 
 def _read_exactly(stream: io.BufferedIOBase, size: int, where: str) -> np.ndarray:
@@ -273,7 +296,7 @@ def _read_exactly(stream: io.BufferedIOBase, size: int, where: str) -> np.ndarra
     data = np.empty(size, np.uint8)
     done = 0
     while done < size:
-        got = stream.readinto(data.data[done : done + 2**24])
+        got = stream.readinto(data.data[done : done + 2**20])
         if not got:
             raise DataError("E203", f"{where}: cut short: got {done} bytes of data, expected {size}")
         done += got

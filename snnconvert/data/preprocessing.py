@@ -10,10 +10,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from snnconvert.errors import DataError, UsageError
+from snnconvert.errors import DataError, OutputError, UsageError
 
 IMAGENET_PREPROCESSING = "resize=256,crop=224,scale=1/255,mean=0.485/0.456/0.406,std=0.229/0.224/0.225"
-_MOST_PIXELS = 89_478_485  # Pillow's own limit for an image that is opened
+MOST_PIXELS = 89_478_485  # Pillow's own limit for an image that is opened
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Preprocessing:
             if planes.ndim != 4:
                 raise DataError("E204", f"resize and crop need images, got samples of shape {samples.shape[1:]}")
             planes = self._resized_and_cropped(planes)
-        channels_last = _is_channels_last(shape)
+        channels_last = is_channels_last(shape)
         if len(shape) == 3 and planes.shape[1] == 1 and shape[-1 if channels_last else 0] == 3:
             planes = np.broadcast_to(planes, (len(planes), 3, *planes.shape[2:]))
         if self.bgr:
@@ -141,17 +141,20 @@ class Preprocessing:
         hint = 'bring the images to that size: --preprocess "resize=...,crop=..."' if x.ndim == 4 else None
         raise DataError("E204", f"samples do not fit the model's input: got {got}, expected {shape}", hint)
 
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width after `resize`. Raises DataError E204 for more pixels than an image may have."""
+        if self.resize is None:
+            return height, width
+        shorter = min(height, width)
+        height, width = self.resize * height // shorter, self.resize * width // shorter
+        if height * width > MOST_PIXELS:
+            raise DataError("E204", f"resize={self.resize} asks for an image of {width}x{height} pixels")
+        return height, width
+
     def _resized_and_cropped(self, planes: np.ndarray) -> np.ndarray:
         """Apply `resize` and `crop` to ``(n, C, H, W)``; uint8 stays uint8, all else becomes float32."""
-        height, width = planes.shape[2:]
-        if self.resize is not None and self.resize != min(height, width):
-            size = self.resize
-            if height <= width:
-                height, width = size, size * width // height
-            else:
-                height, width = size * height // width, size
-            if height * width > _MOST_PIXELS:
-                raise DataError("E204", f"resize={size} asks for an image of {width}x{height} pixels")
+        height, width = self.resized(*planes.shape[2:])
+        if (height, width) != planes.shape[2:]:
             planes = np.stack([_resized(image, height, width) for image in planes])
         if self.crop is not None:
             if self.crop > min(height, width):
@@ -174,7 +177,7 @@ def layout(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
     same_size = math.prod(got) == math.prod(expected)
     hint = None
     if len(expected) == 3:
-        height, width, channels = expected if _is_channels_last(expected) else (*expected[1:], expected[0])
+        height, width, channels = expected if is_channels_last(expected) else (*expected[1:], expected[0])
         fits = {channels} | ({1} if channels == 3 else set())
         if len(got) == 3 and got == (channels, height, width):
             return "NCHW"
@@ -205,12 +208,13 @@ def layout(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
     raise DataError("E204", f"samples do not fit the model's input: got {got}, expected {expected}", hint)
 
 
-def _is_channels_last(shape: tuple[int, ...]) -> bool:
+def is_channels_last(shape: tuple[int, ...]) -> bool:
+    """Tell whether a shape is read as (H, W, C): the last axis is 1 or 3, and the first is not."""
     return len(shape) == 3 and shape[2] in (1, 3) and shape[0] not in (1, 3)
 
 
 def _image_kind(shape: tuple[int, ...]) -> str:
-    return "NHW" if len(shape) == 2 else "NHWC" if _is_channels_last(shape) else "NCHW"
+    return "NHW" if len(shape) == 2 else "NHWC" if is_channels_last(shape) else "NCHW"
 
 
 def _planes(samples: np.ndarray, shape: tuple[int, ...], spatial: bool) -> tuple[str, np.ndarray]:
@@ -233,7 +237,7 @@ def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     try:
         from PIL import Image  # only images that change their size need it
     except ImportError as error:
-        raise DataError("E202", "resize needs Pillow", "pip install pillow") from error
+        raise OutputError("E404", "resize needs Pillow", "pip install pillow") from error
     exact = image if image.dtype == np.uint8 else image.astype(np.float32)
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in exact]
     return np.stack([np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR)) for plane in planes])

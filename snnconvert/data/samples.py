@@ -9,9 +9,10 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,7 @@ _SPLIT_NAMES = {"train", "val", "valid", "validation", "test"}
 _IMAGE_NAME = re.compile(r".*\.(png|jpe?g|jpe|jfif|bmp|dib|webp|gif|tiff?|p[bgp]m|eps|fits|avif|heic)", re.IGNORECASE)
 _PART_NAME = r"(train|test|t10k)-images[-.]idx\d-ubyte(\.gz)?|(data_batch_\d+|test_batch|train|test)\.bin"
 _MOST_CSV_BYTES = 64 * 2**20
+Each = Callable[[Callable[[int], Any], Iterable[int]], Iterator[Any]]  # `map`, or what does the same with threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +94,16 @@ def sample_id(sample: np.ndarray) -> str:
     return digest.hexdigest()[:16]
 
 
-def sample_ids(dataset: Dataset, indices: Sequence[int] | np.ndarray) -> list[str]:
+def sample_ids(dataset: Dataset, indices: Sequence[int] | np.ndarray, each: Each = map) -> list[str]:
     """Return one id a sample, all different: the k-th repetition of a sample, in this order, gets ``-k``."""
+    return numbered(each(lambda i: sample_id(dataset.sample(i)), map(int, indices)))
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """Return the names of `sample_id`, those of repetitions with ``-k``."""
     seen: dict[str, int] = {}
     ids = []
-    for i in indices:
-        name = sample_id(dataset.sample(int(i)))
+    for name in names:
         ids.append(f"{name}-{seen[name]}" if name in seen else name)
         seen[name] = seen.get(name, 0) + 1
     return ids
@@ -109,24 +115,29 @@ def batches(
     preprocessing: Preprocessing,
     input_shape: tuple[int, ...],
     batch_size: int,
+    each: Each = map,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (indices, x) in the order given; x is float32 ``(n, *input_shape)``, finite, n at most ``batch_size``.
 
-    Raises DataError E202 for an unreadable image, E204 for NaN, infinity or a shape that does not fit, always naming
-    the file or the sample; UsageError E003 for a batch size below 1.
+    Image files are decoded and preprocessed one by one by ``each``, which may work ahead; what it holds and one batch
+    are all that is in memory. Raises DataError E202 for an unreadable image, E204 for NaN, infinity or a shape that
+    does not fit, always naming the file or the sample; UsageError E003 for a batch size below 1.
     """
     if batch_size < 1:
         raise UsageError("E003", f"batch size: got {batch_size}, expected at least 1")
+
+    def prepared(i: int) -> np.ndarray:
+        x = _prepared(dataset.origin(i), dataset.sample(i)[np.newaxis], preprocessing, input_shape)
+        return np.asarray(x[0])
+
     order = np.asarray(indices, dtype=np.int64)
+    images = each(prepared, order.tolist()) if dataset.array is None else iter(())
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         if dataset.array is not None:
             x = _prepared(dataset.path, dataset.array[chosen], preprocessing, input_shape)
         else:
-            x = np.empty((len(chosen), *input_shape), np.float32)
-            for row, i in enumerate(chosen):
-                sample = dataset.sample(int(i))[np.newaxis]
-                x[row] = _prepared(dataset.origin(int(i)), sample, preprocessing, input_shape)[0]
+            x = np.stack([*itertools.islice(images, len(chosen))])
         finite = np.isfinite(x)
         if not finite.all():
             bad = int(np.argmin(finite.reshape(len(x), -1).all(axis=1)))
@@ -134,25 +145,6 @@ def batches(
             where = dataset.origin(int(chosen[bad]))
             raise DataError("E204", f"{where}: {count} values are NaN or infinite, expected finite numbers")
         yield chosen, x
-
-
-def split_half(ids: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split samples by a seeded hash of their ids: (indices to calibrate with, indices to evaluate on), both sorted.
-
-    The order of the ids plays no part. Samples are sorted by sha256 of ``"SEED ID"``; the first half (rounded up)
-    calibrates. Equal samples (ids that differ by ``-k`` only) stay together: the cut moves to the nearest place
-    between two different samples that leaves none of the halves empty. One single sample is for calibration.
-    """
-    groups: dict[str, list[int]] = {}
-    for index, name in enumerate(ids):
-        base = name.partition("-")[0]
-        groups.setdefault(hashlib.sha256(f"{seed} {base}".encode()).hexdigest(), []).append(index)
-    ordered = [groups[key] for key in sorted(groups)]
-    sizes = np.cumsum([len(group) for group in ordered])
-    half = (len(ids) + 1) // 2
-    cut = 1 + int(np.argmin(np.abs(sizes[:-1] - half))) if len(ordered) > 1 else len(ordered)
-    first, second = (np.array(sorted(itertools.chain(*part)), np.int64) for part in (ordered[:cut], ordered[cut:]))
-    return first, second
 
 
 def _prepared(where: str, samples: np.ndarray, preprocessing: Preprocessing, shape: tuple[int, ...]) -> np.ndarray:
@@ -268,14 +260,14 @@ def _open_labels_csv(path: str, folder: Path) -> Dataset:
         if not {"file", "class_index"} <= set(columns):
             got = ", ".join(repr(name) for name in columns[:8]) or "nothing"
             raise DataError("E203", f"{table}: columns: got {got}, expected 'file' and 'class_index'")
-        base = folder
+        base, resolved = folder, folder.resolve()
         for row in rows:
             where, name, label = f"{table}:{rows.line_num}", row["file"], row["class_index"]
             if not files and name and not (folder / name).is_file() and (folder / "images").is_dir():
                 base = folder / "images"
             if not label or not re.fullmatch(r"-?[0-9]{1,9}", label.strip()):
                 raise DataError("E204", f"{where}: class_index: got {label!r}, expected a whole number")
-            files.append(_confined(folder, base, name or "", where))
+            files.append(_confined(folder, resolved, base, name or "", where))
             labels.append(int(label))
     if not files:
         raise DataError("E201", f"{table}: lists no images")
@@ -283,11 +275,11 @@ def _open_labels_csv(path: str, folder: Path) -> Dataset:
     return Dataset(path, "images with labels.csv", checked, files=tuple(files))
 
 
-def _confined(folder: Path, base: Path, name: str, where: str) -> str:
+def _confined(folder: Path, resolved: Path, base: Path, name: str, where: str) -> str:
     """Return the path of a file named by a table, which may name files of its own folder only."""
     file = base / name
     inside = name and "\\" not in name and "\0" not in name and not PurePosixPath(name).is_absolute()
-    if not inside or ".." in PurePosixPath(name).parts or not file.resolve().is_relative_to(folder.resolve()):
+    if not inside or ".." in PurePosixPath(name).parts or not file.resolve().is_relative_to(resolved):
         raise DataError("E203", f"{where}: file: got {name!r}, expected a path inside {folder}")
     if not file.is_file():
         raise DataError("E202", f"{where}: {name!r}: no such file in {base}")

@@ -102,35 +102,36 @@ class Evaluator:
             raise _damaged(path, problem) from None
         return found
 
-    def dataset(self, path: str | None) -> tuple[Dataset, np.ndarray]:
-        """Open the samples of ``path``, or those that the conversion was evaluated on."""
+    def samples(self, path: str | None) -> tuple[Dataset, np.ndarray, list[str]]:
+        """Open the set of ``path``, or that of the conversion; return which samples of it to run, and their ids."""
         if path is not None:
             chosen = open_dataset(path)
-            return chosen, np.arange(len(chosen))
+            check_classes(chosen, self.about["classes"])
+            indices = np.arange(len(chosen))
+            return chosen, indices, sample_ids(chosen, indices)
         stored = self.stored()
         try:
             chosen = open_dataset(str(stored["source"]))
         except UsageError as problem:
             raise UsageError(problem.code, problem.message, "say where the samples are: --data PATH") from None
-        indices = stored["index"].astype(np.int64)
+        check_classes(chosen, self.about["classes"])
+        indices, ids = stored["index"].astype(np.int64), stored["id"].tolist()
         inside = len(indices) > 0 and indices.min() >= 0 and indices.max() < len(chosen)
-        if not inside or sample_ids(chosen, indices) != stored["id"].tolist():
+        if not inside or sample_ids(chosen, indices) != ids:
             raise DataError(
                 "E201", f"{stored['source']}: no longer the samples of the conversion", "say which ones: --data PATH"
             )
-        return chosen, indices
+        return chosen, indices, ids
 
     def evaluate(
         self, path: str | None, steps: Sequence[int] | None, advance: Callable[[int, int], None] | None = None
     ) -> tuple[dict[str, Any], Outcomes]:
         """Run every sample and return a metrics.json document; ``advance(done, all)`` is called after every batch."""
         steps = sorted(set(steps or self.about["steps"]))
-        dataset, indices = self.dataset(path)
-        check_classes(dataset, self.about["classes"])
+        dataset, indices, ids = self.samples(path)
         known = self.stored()
         stored = dict(zip(known["id"].tolist(), known["ann"].tolist(), strict=True))
-        ids = sample_ids(dataset, indices)
-        outcomes, done = Outcomes(steps), 0
+        outcomes, done = Outcomes(steps, self.about["classes"]), 0
         for chosen, x in batches(dataset, indices, self.preprocessing, self.shape, self.about["batch_size"]):
             answers, spikes, synops = self.answers(x, steps)
             ann = np.array([stored.get(name, -1) for name in ids[done : done + len(x)]], np.int32)
@@ -167,9 +168,22 @@ def _checked(about: Any) -> dict[str, Any]:
 
 
 def check_classes(dataset: Dataset, classes: int | None) -> None:
-    """Refuse labels that the network has no output for (DataError E204)."""
-    if dataset.labels is None or classes is None or len(dataset.labels) == 0:
+    """Refuse labels that the network has no output for, and class folders that are not its classes (DataError E204).
+
+    One single class folder is rather a folder of samples without labels (E201).
+    """
+    if dataset.labels is None or classes is None:
         return
+    folders = dataset.classes
+    if folders is not None and len(folders) == 1 != classes:
+        hint = "for samples without labels give that folder"
+        raise DataError("E201", f"{dataset.path}: one class folder only ({folders[0]!r})", hint)
+    if folders is not None and len(folders) < classes:  # then some are missing, and the labels of others are wrong
+        raise DataError(
+            "E204",
+            f"{dataset.path}: {len(folders)} class folders, but the network has {classes} classes",
+            "name the classes that there are in a labels.csv (file,class_index)",
+        )
     worst = int(dataset.labels.argmax())
     if dataset.labels[worst] >= classes:
         raise DataError(

@@ -1,13 +1,26 @@
 import gzip
+import importlib.util
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
 
 IDX_CODES = {"|u1": 0x08, "|i1": 0x09, ">i2": 0x0B, ">i4": 0x0C, ">f4": 0x0D, ">f8": 0x0E}
+
+
+@pytest.fixture(scope="session")
+def mutations() -> ModuleType:
+    """The sound and the broken files of data_mutations.py."""
+    spec = importlib.util.spec_from_file_location(
+        "data_mutations", Path(__file__).resolve().parents[1] / "data_mutations.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

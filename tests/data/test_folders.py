@@ -11,7 +11,7 @@ from PIL import Image
 
 from snnconvert.data import open_dataset
 from snnconvert.data.formats import read_image
-from snnconvert.errors import DataError, UsageError
+from snnconvert.errors import DataError, OutputError, UsageError
 
 Save = Callable[..., np.ndarray]
 
@@ -84,7 +84,9 @@ def test_missing_image_is_named(tmp_path: Path) -> None:
 def test_missing_pillow_is_told(tmp_path: Path, save_image: Save, monkeypatch: pytest.MonkeyPatch) -> None:
     save_image(tmp_path / "a.png")
     monkeypatch.setitem(sys.modules, "PIL", None)
-    unreadable(tmp_path / "a.png", "image files need Pillow")
+    with pytest.raises(OutputError, match=r"E404.*image files need Pillow") as caught:
+        read_image(tmp_path / "a.png")
+    assert caught.value.hint == "pip install pillow"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])

@@ -171,10 +171,12 @@ def test_npz_whose_stored_size_lies_is_refused(tmp_path: Path) -> None:
     assert_refused(tmp_path / "data.npz", "longer than the file")
 
 
-def test_npz_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
-    write_zip(tmp_path / "data.npz", [("x.npy", npy(IMAGES))], zipfile.ZIP_STORED)
+@pytest.mark.parametrize("size", [24, 2**22])
+def test_npz_with_a_flipped_bit_is_refused(tmp_path: Path, size: int) -> None:
+    array = np.arange(size, dtype=np.uint8)
+    write_zip(tmp_path / "data.npz", [("x.npy", npy(array))], zipfile.ZIP_STORED)
     content = bytearray((tmp_path / "data.npz").read_bytes())
-    content[content.index(IMAGES.tobytes()) + 5] ^= 1
+    content[content.index(array.tobytes()) + size - 1] ^= 1
     (tmp_path / "data.npz").write_bytes(content)
     assert_refused(tmp_path / "data.npz", "CRC")
 

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from snnconvert.data import Dataset, Preprocessing, batches, open_dataset, sample_id, sample_ids, split_half
 from snnconvert.errors import DataError, UsageError
@@ -100,53 +98,6 @@ def test_id_does_not_depend_on_the_format(tmp_path: Path, save_image: Callable[.
     pixels = save_image(tmp_path / "folder" / "a.png")
     np.savez(tmp_path / "data.npz", images=pixels[np.newaxis])
     assert sample_ids(open_dataset(tmp_path / "folder"), [0]) == sample_ids(open_dataset(tmp_path / "data.npz"), [0])
-
-
-def test_split_of_one_sample_calibrates() -> None:
-    first, second = split_half(["a"], 0)
-    assert (first.tolist(), second.tolist()) == ([0], [])
-    assert [part.tolist() for part in split_half([], 0)] == [[], []]
-    assert [part.tolist() for part in split_half(["a", "a-1"], 0)] == [[0, 1], []]
-
-
-def test_split_is_the_documented_order() -> None:
-    ids = [f"{i:016x}" for i in range(9)]
-    order = sorted(range(9), key=lambda i: hashlib.sha256(f"7 {ids[i]}".encode()).hexdigest())
-    first, second = split_half(ids, 7)
-    assert first.tolist() == sorted(order[:5])
-    assert second.tolist() == sorted(order[5:])
-    assert split_half(ids, 8)[0].tolist() != first.tolist()
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(0, 12), max_size=40), st.integers(0, 2**32), st.randoms())
-def test_split_does_not_depend_on_the_order(values: list[int], seed: int, random: object) -> None:
-    seen: dict[int, int] = {}
-    ids = []
-    for value in values:
-        ids.append(f"{value:016x}" + (f"-{seen[value]}" if value in seen else ""))
-        seen[value] = seen.get(value, 0) + 1
-    first, second = split_half(ids, seed)
-    assert sorted([*first, *second]) == list(range(len(ids)))
-    assert list(first) == sorted(first)
-    sides = [{ids[i].partition("-")[0] for i in part} for part in (first, second)]
-    assert not sides[0] & sides[1]
-    if len(seen) > 1:
-        assert all(sides)
-    if len(seen) == len(ids):
-        assert len(first) == (len(ids) + 1) // 2
-    shuffled = list(ids)
-    random.shuffle(shuffled)
-    again = split_half(shuffled, seed)
-    assert [{shuffled[i] for i in part} for part in again] == [{ids[i] for i in part} for part in (first, second)]
-
-
-def test_split_cuts_as_near_to_half_as_repetitions_allow() -> None:
-    ids = ["a", *[f"a-{k}" for k in range(1, 6)], "b", "c", "d"]
-    for seed in range(20):
-        first, second = split_half(ids, seed)
-        assert sorted([len(first), len(second)]) in ([3, 6], [2, 7], [1, 8])
-        assert {ids[i][0] for i in first}.isdisjoint(ids[i][0] for i in second)
 
 
 def test_ten_thousand_small_images_take_a_moment(rng: np.random.Generator) -> None:

@@ -25,11 +25,13 @@ import torch
 
 import snnconvert
 from snnconvert.config import build_job
+from snnconvert.data import Dataset, sample_ids
 from snnconvert.errors import DataError, OutputError, UsageError
 from snnconvert.measure import packed
 from snnconvert.pipeline import Silent, run
+from snnconvert.report import evaluator
 from snnconvert.report.evaluate_script import CARRIED, evaluate_script, marker
-from snnconvert.report.evaluator import Evaluator, parse_steps
+from snnconvert.report.evaluator import Evaluator, check_classes, parse_steps
 from snnconvert.report.publish import verify_bundle
 
 PACKAGE = Path(snnconvert.__file__).parent
@@ -387,11 +389,11 @@ def test_other_samples(bundles: dict[str, Path], evaluate: Callable, tmp_path: P
 
 
 def test_samples_known_from_the_conversion_are_compared_with_the_ann(bundles: dict[str, Path], tmp_path: Path) -> None:
-    evaluator = Evaluator(bundles["digits_mlp"])
-    dataset, kept = evaluator.dataset(None)
+    mlp = Evaluator(bundles["digits_mlp"])
+    dataset, kept, _ = mlp.samples(None)
     mixed = np.concatenate([dataset.array[kept[:3]], np.full((1, 8, 8, 1), 9, np.uint8)])
     np.save(tmp_path / "mixed.npy", mixed)
-    document, outcomes = evaluator.evaluate(str(tmp_path / "mixed.npy"), (32,))
+    document, outcomes = mlp.evaluate(str(tmp_path / "mixed.npy"), (32,))
     assert outcomes.ann.tolist()[-1] == -1
     assert (outcomes.ann[:3] >= 0).all()
     assert document["steps"][0]["agreement"] == (outcomes.snn[0][:3] == outcomes.ann[:3]).mean()
@@ -401,12 +403,74 @@ def test_image_files(bundles: dict[str, Path], evaluate: Callable, tmp_path: Pat
     from PIL import Image
 
     with np.load(MODELS / "digits_test.npz") as data:
-        for index in range(4):
-            path = tmp_path / "images" / str(data["labels"][index]) / f"{index}.png"
+        for index, label in enumerate(data["labels"][:60]):
+            path = tmp_path / "images" / str(label) / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(data["images"][index][..., 0]).save(path)
     document = evaluate(bundles["digits_mlp"], "--data", tmp_path / "images", "--json").document
-    assert (document["samples"], document["labelled"]) == (4, True)
+    assert (document["samples"], document["labelled"]) == (60, True)
+    assert document["steps"][-1]["accuracy"] > 0.8  # the folders are the network's classes, in order
+    unlabelled = evaluate(bundles["digits_mlp"], "--data", tmp_path / "images" / "3", "--json").document
+    assert unlabelled["labelled"] is False
+
+
+def test_class_folders_that_are_not_the_classes_are_refused(
+    bundles: dict[str, Path], evaluate: Callable, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    for name in ("cat", "dog", "emu"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "set" / name / "a.png")
+    answer = evaluate(bundles["digits_mlp"], "--data", tmp_path / "set")
+    assert answer.status == 4
+    first, hint = answer.err.splitlines()
+    assert first == f"error[E204]: {tmp_path}/set: 3 class folders, but the network has 10 classes"
+    assert "labels.csv" in hint
+    for name in ("cat", "emu"):
+        shutil.rmtree(tmp_path / "set" / name)
+    answer = evaluate(bundles["digits_mlp"], "--data", tmp_path / "set")
+    assert answer.status == 4
+    assert answer.err.startswith(f"error[E201]: {tmp_path}/set: one class folder only ('dog')\nhint: ")
+
+
+@pytest.mark.parametrize(
+    ("labels", "folders", "classes", "code"),
+    [
+        ([0, 3, 1], None, 3, "E204"),
+        ([0, 1], ("a", "b"), 3, "E204"),
+        ([0, 1, 2], ("a", "b", "c"), 2, "E204"),
+        ([0, 0], ("a",), 2, "E201"),
+        ([0, 0], ("a",), 1, None),
+        ([0, 0], None, 2, None),
+        ([0, 1], ("a", "b"), 2, None),
+        ([0, 9], ("a", "b"), None, None),
+        (None, None, 3, None),
+    ],
+)
+def test_labels_must_be_classes_of_the_network(
+    labels: list[int] | None, folders: tuple[str, ...] | None, classes: int | None, code: str | None
+) -> None:
+    images = np.zeros((3 if labels is None else len(labels), 2, 2), np.uint8)
+    dataset = Dataset("set", "any", None if labels is None else np.array(labels), folders, images)
+    if code is None:
+        check_classes(dataset, classes)
+        return
+    with pytest.raises(DataError, match=f"{code}.*set") as refusal:
+        check_classes(dataset, classes)
+    assert refusal.value.hint
+
+
+def test_ids_are_computed_once(bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counted(dataset: Dataset, indices: np.ndarray) -> list[str]:
+        calls.append(len(indices))
+        return sample_ids(dataset, indices)
+
+    monkeypatch.setattr(evaluator, "sample_ids", counted)
+    Evaluator(bundles["digits_mlp"]).evaluate(None, (1,))
+    assert calls == [SAMPLES]
 
 
 def test_it_writes_nothing_and_changes_nothing(bundle: Path, evaluate: Callable) -> None:
