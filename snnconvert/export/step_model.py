@@ -91,13 +91,7 @@ class _Export:
             self.functions[function.name] = function
             self.writer.node(function.name, [inputs[0], old], [spikes, new], domain=DOMAIN)
         else:
-            seen, pooled = self.graph.shapes[node.inputs[0]], self.writer.fresh(f"{node.name}.now")
-            old, new = self._state(node.name, seen, 0.0)
-            self.writer.node("Add", [old, inputs[0]], new)
-            before = self.writer.fresh(f"{node.name}.before")
-            node.operator.to_onnx(self.writer, [old], [seen], before)
-            node.operator.to_onnx(self.writer, [new], [seen], pooled)
-            self.writer.node("Sub", [pooled, before], spikes)
+            self._pool(node, inputs[0], spikes)
         self.values[node.name] = spikes
         if not emits:
             return
@@ -107,6 +101,24 @@ class _Export:
             "kind": "neuron" if node.name in self.network.neurons else "pool",
             "fan_out": packed(self.network.fan_out[node.name].numpy()),
         }
+
+    def _pool(self, node: Node, value: str, output: str) -> None:
+        """Write a pool that counts its input: the exact form, or the gate (see the engine's layers for the algebra)."""
+        seen = self.graph.shapes[node.inputs[0]]
+        old, new = self._state(node.name, seen, 0.0)
+        self.writer.node("Add", [old, value], new)
+        if self.network.pools[node.name] == "gate":
+            two = self.writer.constant(f"{node.name}.two", np.asarray(2, np.float32))
+            twice = self.writer.node("Mul", [new, two], self.writer.fresh(f"{node.name}.twice"))
+            rank = self.writer.node("Add", [twice, value], self.writer.fresh(f"{node.name}.rank"))
+            leading = self.writer.fresh(f"{node.name}.leading")
+            node.operator.to_onnx(self.writer, [rank], [seen], leading)
+            self.writer.node("Mod", [leading, two], output, fmod=1)
+            return
+        before, after = self.writer.fresh(f"{node.name}.before"), self.writer.fresh(f"{node.name}.now")
+        node.operator.to_onnx(self.writer, [old], [seen], before)
+        node.operator.to_onnx(self.writer, [new], [seen], after)
+        self.writer.node("Sub", [after, before], output)
 
     def _readout(self) -> None:
         """Accumulate the output; its mean is what the steps so far say of the ANN's output."""

@@ -65,10 +65,15 @@ def _wanted_scales(graph: Graph, activation_scales: Mapping[str, Tensor]) -> dic
         scale = ones(len(graph.shapes[node.name]))
         if reader is not None and reader.operator.role is Role.ACTIVATION:
             scale = activation_scales[reader.name]
-        elif reader is not None and reader.operator.role is Role.SUM:
+        elif reader is not None and (reader.operator.role is Role.SUM or _pools_channels(reader, wanted)):
             scale = wanted[reader.name]
         wanted[node.name] = scale
     return wanted
+
+
+def _pools_channels(reader: Node, wanted: Mapping[str, Tensor]) -> bool:
+    """Tell whether a max pool reads a value, and passes the wanted scale on: it is one number a channel."""
+    return reader.operator.role is Role.MAXIMUM and all(size == 1 for size in wanted[reader.name].shape[1:])
 
 
 class _Building:

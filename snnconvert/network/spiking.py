@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from snnconvert.errors import ModelError
+from snnconvert.fold.max_pool import AveragedMaxPool, Pooling
 from snnconvert.graph import Graph, Node, Role
 from snnconvert.network.normal_form import NormalForm
+from snnconvert.network.pooling import before_neurons, pool_notes
 from snnconvert.neurons import Neuron
 
 
@@ -25,11 +27,12 @@ class Traffic(Enum):
 
 @dataclass(frozen=True)
 class SpikingNetwork:
-    """``graph`` is in normal form; ``neurons`` has a model for each of its activations."""
+    """``graph`` is in normal form; ``neurons`` has a model for each of its activations; ``pooling`` is as asked for."""
 
     graph: Graph
     neurons: Mapping[str, Neuron]
     scales: Mapping[str, Tensor]
+    pooling: Pooling = "exact"
 
     @cached_property
     def traffic(self) -> dict[str, Traffic]:
@@ -49,13 +52,31 @@ class SpikingNetwork:
         return kinds
 
     @cached_property
+    def pools(self) -> dict[str, Pooling]:
+        """For every max pool of the model over what changes with time, the form that it takes."""
+        forms: dict[str, Pooling] = {}
+        ahead = before_neurons(self.graph) if self.pooling == "before" else set()
+        for node in self.graph.nodes:
+            kind = self.traffic[node.inputs[0]]
+            if isinstance(node.operator, AveragedMaxPool):
+                forms[node.name] = "average"
+            elif node.operator.role is Role.MAXIMUM and kind is not Traffic.CONSTANT:
+                before = kind is Traffic.GRADED and node.name in ahead
+                forms[node.name] = "gate" if self.pooling == "gate" else "before" if before else "exact"
+        return forms
+
+    @property
+    def pool_notes(self) -> list[str]:
+        """What a user must know of the pools: which are approximated, and how."""
+        return pool_notes(self.pools, self.pooling)
+
+    @cached_property
     def stateful(self) -> tuple[Node, ...]:
-        """The nodes that keep a state: neurons, and pools over what changes with time."""
+        """The nodes that keep a state: neurons, and pools that count their input."""
         return tuple(
             node
             for node in self.graph.nodes
-            if node.name in self.neurons
-            or (node.operator.role is Role.MAXIMUM and self.traffic[node.inputs[0]] is not Traffic.CONSTANT)
+            if node.name in self.neurons or self.pools.get(node.name) in ("exact", "gate")
         )
 
     @cached_property
@@ -101,12 +122,22 @@ def _traffic(node: Node, inputs: list[Traffic]) -> Traffic:
     return Traffic.CURRENT
 
 
-def spiking_network(normal: NormalForm, neuron: Neuron) -> SpikingNetwork:
-    """Put a layer of neurons in the place of every activation.
+def spiking_network(normal: NormalForm, neuron: Neuron, pooling: Pooling = "exact") -> SpikingNetwork:
+    """Put a layer of neurons in the place of every activation, and a form in time in that of every max pool.
 
     Raises:
-        ModelError: there is none (E119): nothing would spike.
+        ModelError: there is no activation (E119): nothing would spike; a gate over what are no spikes (E118).
     """
     if not normal.graph.activations:
         raise ModelError("E119", f"{normal.graph.name}: the network has no ReLU: nothing would spike")
-    return SpikingNetwork(normal.graph, {node.name: neuron for node in normal.graph.activations}, normal.scales)
+    neurons = {node.name: neuron for node in normal.graph.activations}
+    network = SpikingNetwork(normal.graph, neurons, normal.scales, pooling)
+    for name, form in network.pools.items():
+        kind = network.traffic[network.graph.by_name[name].inputs[0]]
+        if form == "gate" and kind is not Traffic.SPIKES:
+            raise ModelError(
+                "E118",
+                f"node '{name}' (MaxPool): a gate passes spikes, and the input is a {kind.value}",
+                "--max-pool exact",
+            )
+    return network

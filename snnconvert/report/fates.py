@@ -5,6 +5,7 @@ from typing import Any
 
 from snnconvert.graph import Node, Origin, Role
 from snnconvert.network import SpikingNetwork, Traffic
+from snnconvert.network.pooling import APPROXIMATIONS
 
 
 def fates(origins: Sequence[Origin], network: SpikingNetwork | None) -> list[dict[str, Any]]:
@@ -40,15 +41,21 @@ def _fate(node: Node, origin: str, network: SpikingNetwork) -> dict[str, Any]:
         return {"fate": "spiking", "scale": scale, "detail": f"{count:,} neurons"}
     if len(node.origins) > 1 and origin != node.name:
         return {"fate": "folded", "detail": f"into '{node.name}'"}
-    constant = kind is Traffic.CONSTANT
-    if node.operator.role is Role.MAXIMUM and not constant and kind is not Traffic.SPIKES:
-        return {"fate": "graded current", "scale": scale, "detail": "the maximum of accumulated currents"}
+    if node.name in network.pools:
+        return _fate_of_pool(node, network) | {"scale": scale}
     if node.operator.role is Role.MAXIMUM:
-        detail = "the plain maximum: its input is constant" if constant else "exact, by counting spikes"
-        return {"fate": "linear" if constant else "spiking", "scale": scale, "detail": detail}
+        return {"fate": "linear", "scale": scale, "detail": "the plain maximum: its input is constant"}
     if kind is Traffic.GRADED:
         return {"fate": "graded current", "scale": scale, "detail": "weights follow before any neuron"}
     if node.operator.role is Role.WEIGHTED:
-        detail = "on the constant input: computed once" if constant else ""
+        detail = "on the constant input: computed once" if kind is Traffic.CONSTANT else ""
         return {"fate": "weighted synapse", "scale": scale, "detail": detail}
     return {"fate": "linear", "scale": scale, "detail": ""}
+
+
+def _fate_of_pool(node: Node, network: SpikingNetwork) -> dict[str, Any]:
+    form, spikes = network.pools[node.name], network.traffic[node.name] is Traffic.SPIKES
+    fate = "linear" if form == "average" else "spiking" if spikes else "graded current"
+    if form in APPROXIMATIONS:
+        return {"fate": fate, "detail": APPROXIMATIONS[form]}
+    return {"fate": fate, "detail": "exact, by counting spikes" if spikes else "the maximum of accumulated currents"}

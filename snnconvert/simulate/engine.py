@@ -13,7 +13,7 @@ from torch import Tensor
 from snnconvert.calibrate.collect import channels_last
 from snnconvert.graph import Node
 from snnconvert.network import SpikingNetwork, Traffic
-from snnconvert.simulate.layers import Layer, NeuronLayer, PoolLayer
+from snnconvert.simulate.layers import GateLayer, Layer, NeuronLayer, PoolLayer
 
 BLOCK = 4  # time steps that go through the network together
 
@@ -102,4 +102,4 @@ class Simulator:
     def _layer(self, node: Node, like: Tensor) -> Layer:
         if node.name in self.network.neurons:
             return NeuronLayer(self.network.neurons[node.name], like, self.fused)
-        return PoolLayer(node.operator, like)
+        return (GateLayer if self.network.pools[node.name] == "gate" else PoolLayer)(node.operator, like)

@@ -95,13 +95,32 @@ class PoolLayer(Layer):
 
     def advance(self, block: Tensor, steps: int, varying: bool) -> Tensor:
         samples = self.seen.shape[0]
+        pooled = self.operator.evaluate([self._accumulated(block, steps)])
+        before = torch.cat([self.count, pooled[:-samples]])
+        self.count = pooled[-samples:].clone(memory_format=memory_order(pooled))
+        return pooled - before
+
+    def _accumulated(self, block: Tensor, steps: int) -> Tensor:
+        """Add a block to what was seen and return N after each of its steps, as a block."""
         totals = empty_like_block(self.seen, steps)
         by_step = totals.view(steps, *self.seen.shape)
         inputs = block.view(steps, *self.seen.shape)
         for step in range(steps):
             self.seen = torch.add(self.seen, inputs[step], out=by_step[step])
         self.seen = self.seen.clone(memory_format=memory_order(self.seen))
-        pooled = self.operator.evaluate([totals])
-        before = torch.cat([self.count, pooled[:-samples]])
-        self.count = pooled[-samples:].clone(memory_format=memory_order(pooled))
-        return pooled - before
+        return totals
+
+
+class GateLayer(PoolLayer):
+    """Max pooling by a gate for the input that has fired most so far (after Rueckauer et al. 2017).
+
+    With s the spikes of this step and N the counts including it, ``y = (max of 2 N + s) mod 2``: of the inputs with
+    the largest N, one with s = 1 wins. It sends every spike of the exact form, and one more whenever an input draws
+    level with the leader.
+    """
+
+    def advance(self, block: Tensor, steps: int, varying: bool) -> Tensor:
+        leading = self.operator.evaluate([self._accumulated(block, steps).mul_(2).add_(block)])
+        spikes = leading.remainder_(2)
+        self.count = self.count + spikes.view(steps, *self.count.shape).sum(0)
+        return spikes

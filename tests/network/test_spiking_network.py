@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnconvert.errors import ModelError
+from snnconvert.fold.max_pool import AveragedMaxPool, MovePoolBeforeActivation, Pooling, pools_averaged
 from snnconvert.graph import Graph, Operator, Shape
 from snnconvert.network import NormalForm, SpikingNetwork, Traffic, normal_form, spiking_network
 from snnconvert.neurons import NEURONS
@@ -28,9 +29,9 @@ from snnconvert.operators.sum import Sum
 CONSTANT, SPIKES, CURRENT, GRADED = Traffic.CONSTANT, Traffic.SPIKES, Traffic.CURRENT, Traffic.GRADED
 
 
-def spiking(graph: Graph) -> SpikingNetwork:
+def spiking(graph: Graph, pooling: Pooling = "exact") -> SpikingNetwork:
     """Put neurons in the place of the activations, all scales being 1."""
-    return spiking_network(NormalForm(graph, {}), NEURONS["if"]())
+    return spiking_network(NormalForm(graph, {}), NEURONS["if"](), pooling)
 
 
 # -- neurons ---------------------------------------------------------------------------------------------------------
@@ -144,6 +145,120 @@ def test_spikes_joined_with_the_analog_input_are_no_spikes(nets: ModuleType) -> 
     assert spiking(net.graph(net.conv("both", 2))).traffic["both"] is CURRENT
 
 
+# -- forms of max pools ----------------------------------------------------------------------------------------------
+
+
+def pools_of_all_kinds(nets: ModuleType) -> Graph:
+    """Pools over the input, over spikes of one layer, and over spikes of two, behind a concatenation."""
+    net = nets.Net(2, 16, 16)
+    net.relu(net.maximum("x", name="of the input"), name="relu1")
+    net.relu(net.conv("relu1", 3), name="relu2")
+    net.maximum("relu2", name="alone")
+    net.relu(net.conv("alone", 3), name="relu3")
+    net.maximum(net.concat("relu3", "alone"), name="of two layers")
+    return net.graph(net.linear(net.flatten("of two layers"), 4))
+
+
+def test_pools_are_exact_unless_asked_for_otherwise(nets: ModuleType) -> None:
+    network = spiking(pools_of_all_kinds(nets))
+    assert network.pools == {"alone": "exact", "of two layers": "exact"}
+    assert network.pool_notes == []
+
+
+def test_gates_send_spikes(nets: ModuleType) -> None:
+    network = spiking(pools_of_all_kinds(nets), "gate")
+    assert network.pools == {"alone": "gate", "of two layers": "gate"}
+    assert network.traffic == spiking(pools_of_all_kinds(nets)).traffic
+    assert [node.name for node in network.emitters] == ["relu1", "relu2", "alone", "relu3", "of two layers"]
+    assert network.pool_notes == [
+        "max pools approximated by the gate of the leading input: 'alone', 'of two layers'",
+    ]
+
+
+def test_pools_before_neurons_have_no_state_and_those_that_cannot_stand_there_count(nets: ModuleType) -> None:
+    network = spiking(MovePoolBeforeActivation().run(pools_of_all_kinds(nets)), "before")
+    assert network.pools == {"alone": "before", "of two layers": "exact"}
+    assert network.traffic["alone"] is CURRENT
+    assert network.graded == ["convolution2"]
+    assert [node.name for node in network.stateful] == ["relu1", "relu2", "relu3", "of two layers"]
+    assert [node.name for node in network.emitters] == ["relu1", "relu2", "relu3", "of two layers"]
+    assert network.pool_notes == [
+        "max pools approximated by the maximum of the currents, step by step: 'alone'",
+        "max pools exact, as they cannot stand before neurons: 'of two layers'",
+    ]
+
+
+def test_pool_before_the_first_neurons_is_exact(nets: ModuleType) -> None:
+    net = nets.Net(2, 6, 6)
+    graph = net.graph(net.conv(net.maximum(net.relu(net.conv("x", 3))), 2))
+    network = spiking(MovePoolBeforeActivation().run(graph), "before")
+    assert network.pools == {}
+    assert network.pool_notes == []
+
+
+@pytest.mark.parametrize(
+    "where", ["mean of spikes", "shifted spikes", "before weights", "output too", "read by others"]
+)
+def test_pools_that_do_not_stand_between_weights_and_neurons_count(nets: ModuleType, where: str) -> None:
+    net = nets.Net(2, 8, 8)
+    spikes = net.relu("x", name="spikes")
+    value = net.conv(spikes, 2, name="current")
+    if where == "mean of spikes":
+        value = net.average(spikes)
+    elif where == "shifted spikes":
+        value = net.norm(spikes)
+    pool = net.maximum(value, name="pool")
+    output = net.relu(pool) if where in ("mean of spikes", "output too", "read by others") else net.conv(pool, 2)
+    if where == "read by others":
+        output = net.sum(output, pool)
+    network = spiking(net.graph("pool" if where == "output too" else output), "before")
+    assert network.pools == {"pool": "exact"}
+
+
+def test_pools_before_neurons_may_have_a_synapse_or_a_pool_between_them(nets: ModuleType) -> None:
+    net = nets.Net(2, 8, 8)
+    first = net.maximum(net.conv(net.relu("x"), 2), name="first")
+    second = net.maximum(net.norm(first), name="second")
+    graph = net.graph(net.concat(net.relu(second), net.relu(second, ceiling=0.5)))
+    assert spiking(graph, "before").pools == {"first": "before", "second": "before"}
+
+
+def test_averaged_pools_are_linear(nets: ModuleType) -> None:
+    network = spiking(pools_averaged(pools_of_all_kinds(nets)), "average")
+    assert network.pools == {"alone": "average", "of two layers": "average"}
+    assert [node.name for node in network.stateful] == ["relu1", "relu2", "relu3"]
+    assert network.graded == []
+    assert isinstance(network.graph.by_name["alone"].operator, AveragedMaxPool)
+    assert network.pool_notes == ["max pools approximated by the mean of the window: 'alone', 'of two layers'"]
+
+
+def test_average_pools_of_the_model_itself_are_no_approximation(nets: ModuleType) -> None:
+    net = nets.Net(2, 8, 8)
+    network = spiking(pools_averaged(net.graph(net.conv(net.average(net.relu("x")), 2))), "average")
+    assert network.pools == {}
+
+
+@pytest.mark.parametrize("kind", ["current", "graded current"])
+def test_gate_over_what_are_no_spikes_is_refused(nets: ModuleType, kind: str) -> None:
+    net = nets.Net(2, 8, 8)
+    spikes = net.relu("x")
+    value = net.conv(spikes, 3) if kind == "graded current" else net.average(spikes)
+    graph = net.graph(net.conv(net.maximum(value, name="pool"), 2))
+    with pytest.raises(ModelError, match=rf"E118.*node 'pool' \(MaxPool\): .* the input is a {kind}") as refusal:
+        spiking(graph, "gate")
+    assert refusal.value.hint == "--max-pool exact"
+    assert spiking(graph, "exact").pools == {"pool": "exact"}
+
+
+def test_long_lists_of_pools_are_cut(nets: ModuleType) -> None:
+    net = nets.Net(1, 4, 4)
+    x = net.relu("x")
+    for index in range(11):
+        x = net.maximum(x, nets.window(1), name=f"p{index}")
+    (note,) = spiking(net.graph(net.conv(x, 2)), "gate").pool_notes
+    assert note.endswith("'p0', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6', 'p7' and 3 more")
+
+
 # -- fan-out ---------------------------------------------------------------------------------------------------------
 
 Connection = tuple[int, int]  # from an element of the input to one of the output, both flat
@@ -211,8 +326,8 @@ def paths(network: SpikingNetwork) -> Mapping[str, Counter[int]]:
     return found
 
 
-def assert_fan_out_is_counted(graph: Graph) -> SpikingNetwork:
-    network = spiking(graph)
+def assert_fan_out_is_counted(graph: Graph, pooling: Pooling = "exact") -> SpikingNetwork:
+    network = spiking(graph, pooling)
     expected = paths(network)
     assert list(network.fan_out) == [*(node.name for node in network.emitters), graph.input]
     for name, fan_out in network.fan_out.items():
@@ -267,6 +382,28 @@ def test_fan_out_through_pools(nets: ModuleType, pool: str, where: dict[str, int
     pooled = getattr(net, pool)(net.relu(net.conv("x", 2)), nets.window(**where))
     network = assert_fan_out_is_counted(net.graph(net.linear(net.flatten(net.relu(net.conv(pooled, 3))), 4)))
     assert len(network.emitters) == (3 if pool == "maximum" else 2)
+
+
+FORMS: dict[Pooling, Any] = {
+    "exact": lambda graph: graph,
+    "gate": lambda graph: graph,
+    "before": MovePoolBeforeActivation().run,
+    "average": pools_averaged,
+}
+
+
+@pytest.mark.parametrize("where", [{"kernel": 2, "stride": 2}, {"kernel": 3, "pad": 1}])
+@pytest.mark.parametrize("pooling", FORMS)
+def test_fan_out_through_every_form_of_max_pool(nets: ModuleType, pooling: Pooling, where: dict[str, int]) -> None:
+    net = nets.Net(2, 5, 6)
+    first = net.relu(net.conv("x", 2), name="first")
+    pooled = net.maximum(net.relu(net.conv(first, 3), name="second"), nets.window(**where), name="pool")
+    graph = net.graph(net.linear(net.flatten(net.relu(net.conv(pooled, 4, nets.window(1)))), 4))
+    network = assert_fan_out_is_counted(FORMS[pooling](graph), pooling)
+    assert ("pool" in network.fan_out) == (pooling in ("exact", "gate"))
+    assert network.fan_out["first"].max() == 27  # of a spike, to the sums that the next neurons or the pool see
+    if pooling == "before":  # the pool stands before its neurons: theirs are fewer, and lead straight to the next
+        assert network.fan_out["second"].unique().tolist() == [4]
 
 
 def test_fan_out_through_a_pool_a_sum_and_a_selection(nets: ModuleType) -> None:
