@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test slow check fix bench wheel clean
+.PHONY: demo test slow check fix bench docs wheel clean
 
 demo: $(READY)  ## convert the embedded networks; ends with the tables and the path of a report
 	$(BIN)/snnconvert demo
@@ -26,6 +26,9 @@ fix: $(READY)  ## what style can be mended by itself
 
 bench: $(READY)  ## measure on the real networks and data (SNNCONVERT_DATA, default ../shared/data); about an hour
 	$(BIN)/python -m benchmarks
+
+docs: $(READY)  ## write the table of operators again
+	$(BIN)/python docs/generate.py
 
 wheel: $(READY)  ## dist/*.whl
 	$(BIN)/python -m build --wheel

@@ -49,6 +49,7 @@ class ConvertOptions(Options):
     neuron: Literal["if"] = "if"
     reset: Literal["subtract", "zero"] = "subtract"
     initial_potential: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    max_pool: Literal["exact", "gate", "average", "before"] = "exact"
     steps: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = (1, 2, 4, 8, 16, 32)
 
     @field_validator("steps", mode="before")
@@ -60,15 +61,31 @@ class ConvertOptions(Options):
 
 
 class Job(Options):
-    """One conversion: everything that its result depends on."""
+    """One conversion: everything that its result depends on.
+
+    ``input_shape`` is of one sample, ``output_name`` one of several outputs; both None where the model file tells.
+    ``skip_bad`` images that cannot be read are passed over; ``workers`` threads decode images, and change no result.
+    """
 
     model: str
+    input_shape: tuple[Annotated[int, Field(ge=1, le=2**26)], ...] | None = None
+    output_name: str | None = None
+    trust_model: bool = False
     calib: CalibrationOptions
     eval: EvaluationOptions = EvaluationOptions()
     preprocess: dict[str, Any] = {}
     convert: ConvertOptions = ConvertOptions()
     seed: int = 0
+    skip_bad: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=64)] = 2
     device: str = "auto"
+
+    @field_validator("input_shape", mode="before")
+    @classmethod
+    def _shape(cls, value: Any) -> Any:
+        if value is not None and (not isinstance(value, list | tuple) or not all(type(each) is int for each in value)):
+            raise ValueError("expected the sizes of one sample, such as [3, 224, 224]")
+        return None if value is None else tuple(value)
 
     @field_validator("preprocess", mode="before")
     @classmethod
@@ -262,6 +279,12 @@ class _Dumper(yaml.SafeDumper):
     def represent_text(self, value: str) -> yaml.ScalarNode:
         style = None if value.isprintable() else '"'
         return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+def yaml_text(value: object) -> str:
+    """Return a value as YAML in one line."""
+    text: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=10**6)
+    return text.removesuffix("\n").removesuffix("...").strip()
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)

@@ -11,7 +11,7 @@ from snnconvert.calibrate import random_scales
 from snnconvert.errors import ModelError
 from snnconvert.fold import PASSES
 from snnconvert.graph import Equivalence, apply_passes
-from snnconvert.load import load_model, survey_model
+from snnconvert.load import Asked, open_model, read_model, survey_model
 from snnconvert.network import normal_form, spiking_network
 from snnconvert.neurons import NEURONS
 from snnconvert.report.fates import fates
@@ -32,16 +32,17 @@ class Inspection:
     output_shape: tuple[int, ...] | None = None
 
 
-def inspect(path: Path) -> Inspection:
+def inspect(path: Path, asked: Asked) -> Inspection:
     """Read a model, fold it and normalise it with random scales; refusals are collected, not raised.
 
     Raises:
         UsageError, ModelError: the file itself is missing or broken, or the whole of it cannot be converted.
     """
-    origins, refused = survey_model(path)
+    file = open_model(path, asked)
+    origins, refused = survey_model(file)
     if refused:
         return Inspection(path.name, fates(origins, None), refused, [], [])
-    loaded = load_model(path)
+    loaded = read_model(file)
     shape = loaded.graph.input_shape
     probe = np.random.default_rng(0).standard_normal((PROBE, *shape), np.float32)
     folded, checks = apply_passes(loaded.graph, PASSES, torch.from_numpy(probe))

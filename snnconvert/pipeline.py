@@ -12,12 +12,21 @@ from snnconvert import __version__
 from snnconvert.calibrate import ActivationStatistics, collect, random_scales
 from snnconvert.config import Job
 from snnconvert.convert import percentile_scales
-from snnconvert.data import Preprocessing, Selection, folder_of, select, shared, value_range
+from snnconvert.data import (
+    Preprocessing,
+    Selection,
+    folder_of,
+    natural_shape,
+    range_warning,
+    select,
+    shared,
+    value_range,
+)
 from snnconvert.errors import InternalError, LimitError, OutputError, UsageError
 from snnconvert.export import step_model
-from snnconvert.fold import PASSES
+from snnconvert.fold import PASSES, MovePoolBeforeActivation, pools_averaged
 from snnconvert.graph import Equivalence, Graph, apply_passes, relative_error
-from snnconvert.load import Loaded, load_model
+from snnconvert.load import Asked, Loaded, load_model
 from snnconvert.measure import LayerErrors, Outcomes, ann_macs, first_layer_macs, graded_macs, top1
 from snnconvert.network import NormalForm, SpikingNetwork, normal_form, spiking_network
 from snnconvert.neurons import NEURONS
@@ -140,26 +149,35 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
     notes: list[str] = []
     warnings: list[str] = []
     options = job.convert
-    loaded = load_model(Path(job.model))
+    loaded = load_model(Path(job.model), asked_of(job))
     calib, evaluation = choose_samples(job, loaded.graph, notes, warnings)
     probe = calib.first(PROBE)
-    evaluation.first(PROBE)  # what does not fit is refused now, and not when calibration is done
+    unlike = range_warning(probe, evaluation.first(PROBE))  # what does not fit is refused now, not after calibration
+    warnings += [unlike] if unlike else []
     low, high = value_range(probe)
     notes.append(f"the network's input lies between {low:.4g} and {high:.4g} (first samples, after preprocessing)")
     notes += loaded.graph.notes
     equivalence = [loaded.compare(probe)]
     sample = torch.from_numpy(probe)
     folded, checks = apply_passes(loaded.graph, PASSES, sample)
-    normal_form(folded, random_scales(folded, options.per_channel))  # so is what no scales could normalise
+    if options.max_pool == "before":
+        folded, moved = apply_passes(folded, [MovePoolBeforeActivation()], sample)
+        checks += moved
+    pooled = pools_averaged(folded) if options.max_pool == "average" else folded  # the ANN stays the user's own
+    neuron = NEURONS[options.neuron](options.reset, options.initial_potential)
+    trial = normal_form(pooled, random_scales(pooled, options.per_channel))
+    spiking_network(trial, neuron, options.max_pool)  # what no scales could convert is refused now, too
     progress.stage("calibrate", len(calib))
-    statistics = collect(folded, calib.batches(job.calib.batch_size, progress.advance), options.per_channel, device)
+    statistics = collect(pooled, calib.batches(job.calib.batch_size, progress.advance), options.per_channel, device)
     scales, dead = percentile_scales(statistics, options.percentile, options.percentile_of == "nonzero")
     warnings += [f"node '{name}' is zero on every calibration sample: its scale is 1" for name in dead]
-    normal = normal_form(folded, scales)
+    normal = normal_form(pooled, scales)
     with torch.no_grad():
-        error = relative_error(normal.graph.run(sample), folded.run(sample))
-    form = Equivalence("normal form as an ANN", "folded network", error, FORM_LIMIT).require()
-    network = spiking_network(normal, NEURONS[options.neuron](options.reset, options.initial_potential))
+        error = relative_error(normal.graph.run(sample), pooled.run(sample))
+    compared = "folded network" if pooled is folded else "folded network with averaged pools"
+    form = Equivalence("normal form as an ANN", compared, error, FORM_LIMIT).require()
+    network = spiking_network(normal, neuron, options.max_pool)
+    notes += network.pool_notes
     if network.graded:
         listed = ", ".join(f"'{name}'" for name in network.graded[:8])
         notes.append(f"{len(network.graded)} values travel as graded currents between weights: {listed}")
@@ -187,13 +205,24 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
     )
 
 
+def asked_of(job: Job) -> Asked:
+    """Return what the job says about its model file; where nobody tells the input shape, the samples do."""
+    preprocessing = Preprocessing.parse(job.preprocess)
+    return Asked(
+        job.input_shape, lambda: natural_shape(job.calib.path, preprocessing), job.output_name, job.trust_model
+    )
+
+
 def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]) -> tuple[Selection, Selection]:
     """Open the data, choose who calibrates and who evaluates, and say what was chosen."""
     preprocessing = Preprocessing.parse(job.preprocess)
     sets = ((job.calib.path, job.calib.samples), (job.eval.path, job.eval.samples))
-    calib, evaluation = select(*sets, job.seed, preprocessing, graph.input_shape)
-    output = graph.shapes[graph.output]
-    check_classes(evaluation.dataset, output[0] if len(output) == 1 else None)
+    calib, evaluation = select(
+        *sets, job.seed, preprocessing, graph.input_shape, workers=job.workers, skip_bad=job.skip_bad
+    )
+    warnings += [f"left out: {what}" for what in (*calib.skipped, *evaluation.skipped)]
+    classes = class_count(graph)
+    check_classes(evaluation.dataset, classes)
     notes.append(f"samples are read as {calib.layout}; preprocessing: {preprocessing.describe()}")
     if evaluation.layout != calib.layout:
         notes.append(f"evaluation samples are read as {evaluation.layout}")
@@ -201,9 +230,17 @@ def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]
         notes.append(f"no --eval: of one set, {len(calib)} samples calibrate and {len(evaluation)} others evaluate")
     elif doubles := shared(calib, evaluation):
         warnings.append(f"W205: {doubles} of {len(evaluation)} evaluation samples are in the calibration set too")
-    if evaluation.dataset.labels is None:
+    if classes is None:
+        notes.append("the outputs are no classes: their distance to the ANN's stands in for accuracy")
+    elif evaluation.dataset.labels is None:
         notes.append("no labels: agreement with the ANN stands in for accuracy")
     return calib, evaluation
+
+
+def class_count(graph: Graph) -> int | None:
+    """Return how many classes the outputs stand for; None for dense predictions and for single values."""
+    shape = graph.shapes[graph.output]
+    return shape[0] if len(shape) == 1 and shape[0] > 1 else None
 
 
 def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -> Outcomes:
@@ -212,7 +249,8 @@ def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -
     simulator = Simulator(network, device)
     ann = conversion.folded.mapped(lambda tensor: tensor.to(device))
     axes = {name: layer.axis for name, layer in conversion.statistics.layers.items()}
-    layers, outcomes, labels = LayerErrors(network, axes, steps[-1]), Outcomes(steps), chosen.labels
+    layers, outcomes = LayerErrors(network, axes, steps[-1]), Outcomes(steps, class_count(conversion.folded))
+    labels = chosen.labels
     progress.stage("evaluate", len(chosen))
     for batch in chosen.batches(conversion.job.eval.batch_size, progress.advance):
         x = torch.from_numpy(batch).to(device)
@@ -273,13 +311,12 @@ def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]
 def metadata(conversion: Conversion) -> dict[str, Any]:
     """Return what an evaluator must know, for the metadata of snn.onnx."""
     job, graph, scales = conversion.job, conversion.network.graph, conversion.normal.scales
-    output = graph.shapes[graph.output]
     return {
         "schema": "snnconvert/step/1",
         "version": __version__,
         "model": {"name": conversion.loaded.path.name, "sha256": conversion.loaded.sha256},
         "input": list(graph.input_shape),
-        "classes": output[0] if len(output) == 1 else None,
+        "classes": class_count(graph),
         "encoding": "constant",
         "schedule": {"T": job.convert.steps[-1], "onset_delay": 0},
         "steps": list(job.convert.steps),
@@ -320,5 +357,5 @@ def page_context(conversion: Conversion) -> dict[str, Any]:
         "options": conversion.job.dotted(),
         "data": data,
         "nodes": fates(conversion.loaded.graph.origins, conversion.network),
-        "command": REPEAT,
+        "command": f"{REPEAT} --trust-model" if conversion.job.trust_model else REPEAT,
     }

@@ -240,6 +240,9 @@ def test_job_cannot_change() -> None:
 def test_defaults_are_the_documented_ones() -> None:
     assert build_job(dict(SMALLEST), "here").dotted() == {
         "model": "/m.onnx",
+        "input_shape": None,
+        "output_name": None,
+        "trust_model": False,
         "calib.path": "/c.npz",
         "calib.samples": None,
         "calib.batch_size": 64,
@@ -253,8 +256,11 @@ def test_defaults_are_the_documented_ones() -> None:
         "convert.neuron": "if",
         "convert.reset": "subtract",
         "convert.initial_potential": 0.5,
+        "convert.max_pool": "exact",
         "convert.steps": [1, 2, 4, 8, 16, 32],
         "seed": 0,
+        "skip_bad": 0,
+        "workers": 2,
         "device": "auto",
     }
 

@@ -25,7 +25,18 @@ from snnconvert.simulate import Simulator
 MODELS = Path(__file__).parents[1] / "models"
 CPU = torch.device("cpu")
 NETWORKS = ("digits_mlp", "digits_cnn", "digits_resnet")
-KEYS = {"schema", "samples", "labelled", "ann", "schedule", "steps", "layers", "macs_per_sample", "equivalence"}
+KEYS = {
+    "schema",
+    "samples",
+    "classes",
+    "labelled",
+    "ann",
+    "schedule",
+    "steps",
+    "layers",
+    "macs_per_sample",
+    "equivalence",
+}
 ROW = {
     "t",
     "total_steps",
@@ -120,8 +131,8 @@ def test_broken_pass_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_reading_of_the_file_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     load = pipeline.load_model
 
-    def misread(path: Path):
-        loaded = load(path)
+    def misread(*arguments):
+        loaded = load(*arguments)
         return dataclasses.replace(loaded, graph=doubled(loaded.graph))
 
     monkeypatch.setattr(pipeline, "load_model", misread)

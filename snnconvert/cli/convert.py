@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from snnconvert.cli.messages import print_json, print_path
-from snnconvert.cli.options import Common, common_options
+from snnconvert.cli.options import Common, common_options, model_options, parse_shape
 from snnconvert.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 OPTIONS = {
     "model": "model",
+    "input_shape": "input_shape",
+    "output_name": "output_name",
+    "trust_model": "trust_model",
     "calib": "calib.path",
     "calib_samples": "calib.samples",
     "eval": "eval.path",
@@ -29,8 +32,11 @@ OPTIONS = {
     "per_channel": "convert.per_channel",
     "reset": "convert.reset",
     "initial_potential": "convert.initial_potential",
+    "max_pool": "convert.max_pool",
     "steps": "convert.steps",
     "seed": "seed",
+    "skip_bad": "skip_bad",
+    "workers": "workers",
     "device": "device",
 }
 EPILOG = """\b
@@ -61,11 +67,19 @@ Examples:
 @click.option("--per-channel/--per-layer", default=None, help="One scale a channel, or a layer. [per channel]")
 @click.option("--reset", type=click.Choice(["subtract", "zero"]), help="What a spike does to the potential. [subtract]")
 @click.option("--initial-potential", type=float, metavar="FLOAT", help="Of neurons, in thresholds. [0.5]")
+@click.option(
+    "--max-pool",
+    type=click.Choice(["exact", "gate", "average", "before"]),
+    help="How max pools treat spikes; all but exact approximate. [exact]",
+)
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Samples simulated together. [16]")
+@click.option("--skip-bad", type=click.IntRange(0), metavar="N", help="Pass over up to N unreadable images. [0]")
+@click.option("--workers", type=click.IntRange(0, 64), metavar="N", help="Threads that decode images. [2]")
 @click.option("--seed", type=int, help="Of the choice of samples. [0]")
 @click.option("--device", metavar="NAME", help="auto, cpu or cuda:0. [auto]")
 @click.option("--config", metavar="FILE", help="A job in YAML, as in a bundle's config.yaml; options win over it.")
 @click.option("--set", multiple=True, metavar="A.B=C", help="Set any option of the YAML by its path.")
+@model_options
 @common_options
 @click.pass_context
 def command(context: click.Context, /, out: str | None, force: bool, config: str | None, **given: Any) -> None:
@@ -88,9 +102,14 @@ def build(config: str | None, assignments: Sequence[str], given: dict[str, Any],
     from snnconvert.report.evaluator import parse_steps
 
     document, places = ({}, {}) if config is None else read_document(Path(config))
+    if document.get("trust_model") and not given.get("trust_model"):
+        place = places.get("trust_model", config)
+        raise UsageError("E301", f"{place}: trust_model: a file cannot ask to be trusted", "add --trust-model")
     absolute_paths(document, Path(config or "").parent)
     if given.get("steps") is not None:
         given["steps"] = list(parse_steps(given["steps"]))
+    if given.get("input_shape") is not None:
+        given["input_shape"] = parse_shape(given["input_shape"])
     chosen = {name: value for name, value in given.items() if value is not None}
     for name in environment & set(chosen):
         set_path(document, places, OPTIONS[name], chosen.pop(name))

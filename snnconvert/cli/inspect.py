@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from snnconvert.cli.messages import print_json
-from snnconvert.cli.options import Common, common_options
+from snnconvert.cli.options import Common, common_options, model_options, parse_shape
 
 BLOCKED = 1  # exit status of --strict where a node is refused
 
@@ -15,14 +15,30 @@ BLOCKED = 1  # exit status of --strict where a node is refused
 @click.command("inspect", epilog="Example:  snnconvert inspect model.onnx")
 @click.argument("model")
 @click.option("--strict", is_flag=True, help="Exit with 1 where a node is refused.")
+@click.option("--emit-config", metavar="FILE", help="Write a YAML job for this model, with every option and its use.")
+@model_options
 @common_options
 @click.pass_context
-def command(context: click.Context, /, model: str, strict: bool) -> int:
+def command(
+    context: click.Context,
+    /,
+    model: str,
+    strict: bool,
+    emit_config: str | None,
+    input_shape: str | None,
+    output_name: str | None,
+    trust_model: bool | None,
+) -> int:
     """Tell what becomes of every node of MODEL, and why a node is refused, without any samples."""
+    from snnconvert.cli.starter import write_starter
     from snnconvert.inspection import inspect
+    from snnconvert.load import Asked
 
     common: Common = context.obj
-    found = inspect(Path(model))
+    shape = None if input_shape is None else tuple(parse_shape(input_shape))
+    found = inspect(Path(model), Asked(shape, output=output_name, trust=bool(trust_model)))
+    if emit_config is not None:
+        write_starter(Path(model), Path(emit_config))
     if common.as_json:
         print_json(document(found))
     else:

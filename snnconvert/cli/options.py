@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from snnconvert.cli.messages import NORMAL, QUIET, VERBOSE, TerminalProgress, wants_color
+from snnconvert.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -48,3 +49,34 @@ def common_options(function: Function) -> Function:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def model_options(function: Function) -> Function:
+    """Add what a user says about a model file: --input-shape, --output-name, --trust-model."""
+    options = [
+        click.option(
+            "--input-shape", metavar="SIZES", help="Of one sample, such as 3,224,224. [the file's, or the samples']"
+        ),
+        click.option("--output-name", metavar="NAME", help="The output to convert, where the model has several."),
+        click.option(
+            "--trust-model/--no-trust-model",
+            default=None,
+            help="Let torch open an archive that the scan does not pass; it can run code. [no]",
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def parse_shape(text: str) -> list[int]:
+    """Read ``3,224,224`` or ``3x224x224``, the batch left out or written ``N``.
+
+    Raises:
+        UsageError: it is no list of sizes (E003).
+    """
+    sizes = text.replace("x", ",").split(",")
+    sizes = sizes[1:] if len(sizes) > 1 and sizes[0].strip() in ("N", "-1", "batch") else sizes
+    if not all(size.strip().isascii() and size.strip().isdecimal() and len(size) < 10 for size in sizes):
+        raise UsageError("E003", f"--input-shape: expected sizes such as 3,224,224, got '{text[:80]}'")
+    return [int(size) for size in sizes]

@@ -28,14 +28,21 @@ def top1(output: np.ndarray) -> np.ndarray:
 
 
 class Outcomes:
-    """Answers at each of ``steps``, batch by batch; labels, and the ANN's answers, may be missing."""
+    """Answers at each of ``steps``, batch by batch; labels, and the ANN's answers, may be missing.
 
-    def __init__(self, steps: Sequence[int]) -> None:
+    ``classes`` is None for outputs that are no classes (dense prediction, regression): these have no accuracy. Of dense
+    ones it is counted how many positions agree; the answers are not kept.
+    """
+
+    def __init__(self, steps: Sequence[int], classes: int | None) -> None:
         self.steps = tuple(steps)
+        self.classes = classes
         self.samples = 0
         self._labels: list[np.ndarray] = []
         self._ann: list[np.ndarray] = []
         self._snn: list[np.ndarray] = []
+        self._agreed = np.zeros(len(self.steps))
+        self._compared = 0
         self._spikes = np.zeros(len(self.steps))
         self._synops = np.zeros(len(self.steps))
         self._squared_error = np.zeros(len(self.steps))
@@ -51,10 +58,15 @@ class Outcomes:
         ``ann`` is ``(N, ...)``, negative where it is not known; ``labels`` is ``(N,)``.
         """
         self.samples += snn.shape[1]
-        self._snn.append(snn)
-        self._ann.append(ann)
-        if labels is not None:
-            self._labels.append(labels)
+        known = ann.reshape(len(ann), -1)[:, 0] >= 0
+        if self.classes is not None or snn.ndim > 2:  # of one value there is nothing to agree on
+            self._agreed += (snn[:, known] == ann[known]).reshape(len(snn), -1).sum(1)
+            self._compared += int(ann[known].size)
+        if self.classes is not None:
+            self._snn.append(snn)
+            self._ann.append(ann)
+            if labels is not None:
+                self._labels.append(labels)
         self._spikes += spikes
         self._synops += synops
 
@@ -65,31 +77,30 @@ class Outcomes:
 
     @property
     def snn(self) -> np.ndarray:
-        """Answers ``(steps, N, ...)``."""
-        return np.concatenate(self._snn, axis=1)
+        """Classes ``(steps, N)``; ``(steps, 0)`` where the outputs are none."""
+        return np.concatenate(self._snn, axis=1) if self._snn else np.zeros((len(self.steps), 0), np.int32)
 
     @property
     def ann(self) -> np.ndarray:
-        """The ANN's answers ``(N, ...)``, negative where not known."""
-        return np.concatenate(self._ann)
+        """The ANN's classes ``(N,)``, negative where not known; empty where the outputs are no classes."""
+        return np.concatenate(self._ann) if self._ann else np.zeros(0, np.int32)
 
     @property
     def labels(self) -> np.ndarray | None:
-        """Labels ``(N,)``, or None."""
+        """Labels ``(N,)``, or None where there are none, or the outputs are no classes."""
         return np.concatenate(self._labels) if self._labels else None
 
     def document(self, macs: Mapping[str, int]) -> dict[str, object]:
-        """Return samples, labelled, ann, steps and macs_per_sample of a metrics.json document.
+        """Return samples, classes, labelled, ann, steps and macs_per_sample of a metrics.json document.
 
         ``macs`` are those of one sample: ``ann``, ``snn_first_layer`` (once) and ``snn_graded_per_step``.
         """
-        snn, ann, labels = self.snn, self.ann, self.labels
-        known = ann.reshape(len(ann), -1)[:, 0] >= 0
-        truth = labels if labels is not None and snn.ndim == 2 else None
+        snn, ann, truth = self.snn, self.ann, self.labels
+        known = ann >= 0
         rows = []
         for index, step in enumerate(self.steps):
             correct = None if truth is None else int((snn[index] == truth).sum())
-            agreement = float((snn[index][known] == ann[known]).mean()) if known.any() else None
+            agreement = float(self._agreed[index] / self._compared) if self._compared else None
             error = float(np.sqrt(self._squared_error[index] / self._squared_norm)) if self._squared_norm else None
             synops = float(self._synops[index]) / self.samples
             multiplied = macs["snn_first_layer"] + macs["snn_graded_per_step"] * step
@@ -111,6 +122,7 @@ class Outcomes:
         return {
             "schema": "snnconvert/metrics/1",
             "samples": self.samples,
+            "classes": self.classes,
             "labelled": truth is not None,
             "ann": {"accuracy": ann_accuracy},
             "schedule": {"T": max(self.steps), "onset_delay": 0},

@@ -54,17 +54,16 @@ def predictions(outcomes: Outcomes, chosen: Selection) -> bytes:
     ``source`` and ``index`` say where the samples came from: the path of the set, and their positions in it.
     """
     buffer = io.BytesIO()
-    count = len(chosen)
-    one_class = outcomes.snn.ndim == 2
+    count, classes = len(chosen), outcomes.classes is not None
     np.savez_compressed(
         buffer,
         id=np.array(chosen.ids),
         index=chosen.indices,
         source=np.array(chosen.dataset.path),
         label=np.full(count, -1, np.int64) if outcomes.labels is None else outcomes.labels,
-        ann=outcomes.ann if one_class else np.full(count, -1, np.int32),
+        ann=outcomes.ann if classes else np.full(count, -1, np.int32),
         steps=np.array(outcomes.steps, np.int64),
-        snn=outcomes.snn.T if one_class else np.zeros((count, 0), np.int32),
+        snn=outcomes.snn.T if classes else np.zeros((count, 0), np.int32),
     )
     return buffer.getvalue()
 

@@ -60,12 +60,7 @@ def ann_accuracy(metrics: Mapping[str, Any]) -> float | None:
 
 def is_dense(metrics: Mapping[str, Any]) -> bool:
     """Tell whether the outputs are no classes (dense prediction, regression), so that output_error leads."""
-    steps = rows(metrics, "steps")
-    if not steps or all(row.get("output_error") is None for row in steps):
-        return False
-    no_accuracy = all(row.get("accuracy") is None for row in steps)
-    no_agreement = all(row.get("agreement") is None for row in steps)
-    return no_accuracy and (no_agreement or metrics.get("labelled") is True)
+    return "classes" in metrics and metrics["classes"] is None
 
 
 def percent(value: float | None, decimals: int = 2) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-KEYS = {"schema", "samples", "labelled", "ann", "schedule", "steps", "layers", "macs_per_sample"}
+KEYS = {"schema", "samples", "classes", "labelled", "ann", "schedule", "steps", "layers", "macs_per_sample"}
 ROW = {
     "t",
     "total_steps",

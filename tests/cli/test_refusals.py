@@ -79,7 +79,7 @@ def cut(part: float) -> Callable[[bytes], bytes]:
         (lambda _: np.random.default_rng(0).bytes(5000), "E101", "not an ONNX model"),
         (lambda _: b"import torch\nprint('this is no network')\n", "E101", "not an ONNX model"),
         (lambda _: b"\x89PNG\r\n\x1a\n" + bytes(100), "E101", "not an ONNX model"),
-        (lambda _: b"PK\x03\x04" + bytes(100), "E101", "not an ONNX model"),
+        (lambda _: b"PK\x03\x04" + bytes(100), "E133", "not a sound zip archive"),
     ],
     ids=["empty", "half", "one byte less", "random", "text", "PNG", "zip"],
 )
@@ -90,9 +90,7 @@ def test_file_that_is_no_onnx_is_refused(
     refused(convert(model=inputs / "net.onnx"), 3, code, "net.onnx", words)
 
 
-@pytest.mark.parametrize(
-    "operator", ["Foo", "Sigmoid", "Gelu", ESC, LONG], ids=["Foo", "Sigmoid", "Gelu", "ESC", "1MB"]
-)
+@pytest.mark.parametrize("operator", ["Foo", "Tanh", "Gelu", ESC, LONG], ids=["Foo", "Tanh", "Gelu", "ESC", "1MB"])
 def test_unknown_operator_is_refused(convert: Callable, save_onnx: Callable, operator: str) -> None:
     nodes = [helper.make_node(operator, ["x"], ["h"], name="act1"), AFTER]
     refused(convert(model=save_onnx(nodes)), 3, "E120", "act1" if len(operator) < 100 else "")
@@ -192,7 +190,7 @@ def test_labels_out_of_range_are_refused(convert: Callable, inputs: Path) -> Non
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("role", ["calib", "evaluation"])
 def test_data_that_is_not_finite_is_refused(convert: Callable, inputs: Path, value: float, role: str) -> None:
-    images = np.random.default_rng(0).random((30, 8, 8, 1), np.float32)
+    images = 16 * np.random.default_rng(0).random((30, 8, 8, 1), np.float32)
     images[17, 3, 3] = value
     np.save(inputs / "holes.npy", images)
     refused(convert(**{role: inputs / "holes.npy"}), 4, "E204", "holes.npy: sample 17", "NaN or infinite")

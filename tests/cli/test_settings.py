@@ -69,6 +69,12 @@ def test_every_option_may_come_from_the_environment(
         "STEPS": "3,1",
         "PERCENTILE_OF": "all",
         "PER_CHANNEL": "false",
+        "MAX_POOL": "gate",
+        "INPUT_SHAPE": "N,1,8,8",
+        "OUTPUT_NAME": "logits",
+        "TRUST_MODEL": "true",
+        "SKIP_BAD": "2",
+        "WORKERS": "3",
         "RESET": "zero",
         "INITIAL_POTENTIAL": "0.25",
         "BATCH_SIZE": "7",
@@ -82,6 +88,9 @@ def test_every_option_may_come_from_the_environment(
     assert (result.status, result.err) == (0, "")
     assert config("here_snn") == {
         "model": job[0],
+        "input_shape": [1, 8, 8],
+        "output_name": "logits",
+        "trust_model": True,
         "calib": {"path": job[2], "samples": 30, "batch_size": 64},
         "eval": {"path": job[4], "samples": 20, "batch_size": 7},
         "preprocess": {"scale": 0.0625},
@@ -92,9 +101,12 @@ def test_every_option_may_come_from_the_environment(
             "neuron": "if",
             "reset": "zero",
             "initial_potential": 0.25,
+            "max_pool": "gate",
             "steps": [1, 3],
         },
         "seed": 3,
+        "skip_bad": 2,
+        "workers": 3,
         "device": "cpu",
     }
 
@@ -170,3 +182,37 @@ def test_steps_by_set_are_a_list(cli: Callable, file: Path) -> None:
 def test_options_under_an_empty_key_of_a_file(cli: Callable, file: Path) -> None:
     file.write_text(file.read_text(encoding="utf-8") + "device:\n", encoding="utf-8")
     assert cli("--config", file, "--device", "cpu").status == 0
+
+
+@pytest.mark.parametrize("text", ["1,8,8", "1x8x8", "N,1,8,8", "-1,1,8,8"])
+def test_input_shape_is_of_one_sample(cli: Callable, job: list[str], text: str) -> None:
+    assert cli(*job, "--input-shape", text).status == 0
+    assert config("net_snn")["input_shape"] == [1, 8, 8]
+
+
+@pytest.mark.parametrize("text", ["", "3,", "a,b", "3,-224", "3.5", "1" * 20])
+def test_input_shape_that_is_none_is_refused(cli: Callable, job: list[str], text: str) -> None:
+    result = cli(*job, f"--input-shape={text}")
+    assert (result.status, result.err.startswith("error[E003]: --input-shape")) == (2, True)
+
+
+def test_starting_point_is_a_job_that_runs(cli: Callable, job: list[str], tmp_path: Path) -> None:
+    assert cli("inspect", job[0], "--emit-config", "start.yaml").status == 0
+    text = Path("start.yaml").read_text()
+    assert all(f"{option}:" in text for option in ("max_pool", "percentile", "workers", "input_shape"))
+    again = cli("inspect", job[0], "--emit-config", "start.yaml")
+    assert (again.status, again.err.startswith("error[E401]: start.yaml: is there already")) == (5, True)
+    Path("start.yaml").write_text(text.replace("SAMPLES", job[2]))
+    assert cli("--config", "start.yaml", "--steps", "2", *job[3:]).status == 0
+    assert config("net_snn")["calib"]["path"] == job[2]
+
+
+def test_file_cannot_ask_to_be_trusted(cli: Callable, job: list[str]) -> None:
+    Path("job.yaml").write_text("seed: 1\ntrust_model: true\n")
+    result = cli(*job, "--config", "job.yaml")
+    assert (result.status, result.out) == (2, "")
+    assert result.err == (
+        "error[E301]: job.yaml:2:1: trust_model: a file cannot ask to be trusted\nhint: add --trust-model\n"
+    )
+    assert cli(*job, "--config", "job.yaml", "--trust-model").status == 0
+    assert "--trust-model" in Path("net_snn/report.html").read_text()

@@ -54,7 +54,7 @@ def gathered(
     cut: int,
 ) -> Outcomes:
     """Give answers at steps 2 and 8 in two batches."""
-    outcomes = Outcomes((2, 8))
+    outcomes = Outcomes((2, 8), 10)
     answers = np.array(snn, np.int32)
     for part in (slice(0, cut), slice(cut, None)):
         count = answers[:, part].shape[1]
@@ -107,13 +107,24 @@ def test_unknown_answers_of_the_ann_count_nowhere() -> None:
 
 
 def test_dense_outputs_have_no_accuracy() -> None:
-    outcomes = Outcomes((1,))
+    outcomes = Outcomes((1,), None)
     snn = np.array([[[[0, 1], [2, 2]]]], np.int32)  # (steps, N, H, W)
-    outcomes.add(snn, np.ones(1), np.ones(1), np.array([[[0, 1], [2, 0]]], np.int32), np.array([7]))
+    for ann in ([[[0, 1], [2, 0]]], [[[0, 0], [2, 0]]], [[[-1, -1], [-1, -1]]]):
+        outcomes.add(snn, np.ones(1), np.ones(1), np.array(ann, np.int32), np.array([7]))
     found = outcomes.document(macs(1, 1))
     (row,) = found["steps"]
+    assert (found["samples"], found["classes"]) == (3, None)
     assert (found["labelled"], found["ann"]) == (False, {"accuracy": None})
-    assert (row["accuracy"], row["agreement"]) == (None, 0.75)
+    assert (row["accuracy"], row["agreement"]) == (None, 5 / 8)
+    assert (outcomes.snn.size, outcomes.ann.size, outcomes.labels) == (0, 0, None)
+
+
+def test_single_values_have_nothing_to_agree_on() -> None:
+    outcomes = Outcomes((1,), None)
+    outcomes.add(np.zeros((1, 3), np.int32), np.ones(1), np.ones(1), np.zeros(3, np.int32), np.array([0, 1, 2]))
+    outcomes.add_outputs(np.array([1.0]), 4.0)
+    (row,) = outcomes.document(macs(1, 1))["steps"]
+    assert (row["accuracy"], row["agreement"], row["output_error"]) == (None, None, 0.5)
 
 
 def test_network_without_macs_has_no_energy_ratio() -> None:

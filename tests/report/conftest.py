@@ -37,6 +37,7 @@ def resnet20_metrics() -> dict[str, Any]:
     return {
         "schema": "snnconvert/metrics/1",
         "samples": 10000,
+        "classes": 10,
         "labelled": True,
         "ann": {"accuracy": 0.9173},
         "schedule": {"T": 32, "onset_delay": 0},
