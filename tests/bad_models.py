@@ -300,8 +300,8 @@ SIZES = {
         nodes=last("Pad", "n"),
         weights={"n": np.array([0, 0, 0, 0, 0, 0, 2**20, 2**20])},
     ),
-    "42 Expand of the sample": Case("E120", "", nodes=last("Expand", "n"), weights={"n": np.array([1, 1, 2**40, 8])}),
-    "42 Tile": Case("E120", "", nodes=last("Tile", "n"), weights={"n": TEBI}),
+    "42 Expand of the sample": Case("E122", "", nodes=last("Expand", "n"), weights={"n": np.array([1, 1, 2**40, 8])}),
+    "42 Tile": Case("E122", "", nodes=last("Tile", "n"), weights={"n": TEBI}),
     "42 Resize": Case(
         "E122", "more than", nodes=last("Resize", "", "n"), weights={"n": np.float32([1, 1, 2**20, 2**20])}
     ),

@@ -154,10 +154,15 @@ def _where(node: OnnxNode) -> Array:
     return np.where(condition.astype(bool), left, right)
 
 
-@FOLDERS.register("ReduceProd")
-def _reduce_prod(node: OnnxNode) -> Array:
-    value, axes = node.constant(0), node.integers("axes", (), index=1)
-    return np.asarray(value.prod(axis=axes or None, keepdims=bool(node.integer("keepdims", 1)), dtype=value.dtype))
+@FOLDERS.register("CastLike")
+def _cast_like(node: OnnxNode) -> Array:
+    return node.constant(0).astype(node.constant(1).dtype)
+
+
+@FOLDERS.register("Flatten")
+def _flatten(node: OnnxNode) -> Array:
+    value, axis = node.constant(0), node.integer("axis", 1)
+    return value.reshape(math.prod(value.shape[: axis % (value.ndim + 1)]), -1)
 
 
 @FOLDERS.register("Size")
@@ -179,6 +184,21 @@ def _binary(function: Callable[[Any, Any], Any]) -> Callable[[OnnxNode], Array]:
     return folder
 
 
+def _reduction(function: Callable[..., Any]) -> Callable[[OnnxNode], Array]:
+    def folder(node: OnnxNode) -> Array:
+        value, axes = node.constant(0), node.integers("axes", (), index=1)
+        if not axes and node.integer("noop_with_empty_axes", 0):
+            return value
+        result = function(value, axis=axes or None, keepdims=bool(node.integer("keepdims", 1)))
+        return np.asarray(result).astype(value.dtype)
+
+    return folder
+
+
+def _norm(value: Any, **settings: Any) -> Any:
+    return np.sqrt(np.square(value).sum(**settings))
+
+
 def _divide(left: Any, right: Any) -> Any:
     if bool(np.any(right == 0)):
         raise Unsupported("division by zero")
@@ -196,6 +216,7 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "Sub": np.subtract,
     "Mul": np.multiply,
     "Div": _divide,
+    "Mod": np.mod,
     "Pow": np.power,
     "Min": np.minimum,
     "Max": np.maximum,
@@ -216,7 +237,17 @@ UNARY: dict[str, Callable[[Any], Any]] = {
     "Exp": np.exp,
     "Not": np.logical_not,
 }
+REDUCTIONS: dict[str, Callable[..., Any]] = {
+    "ReduceProd": np.prod,
+    "ReduceSum": np.sum,
+    "ReduceMean": np.mean,
+    "ReduceMin": np.min,
+    "ReduceMax": np.max,
+    "ReduceL2": _norm,
+}
 for _name, _function in BINARY.items():
     FOLDERS.register(_name)(_binary(_function))
 for _name, _unary in UNARY.items():
     FOLDERS.register(_name)(_elementwise(_unary))
+for _name, _reduce in REDUCTIONS.items():
+    FOLDERS.register(_name)(_reduction(_reduce))

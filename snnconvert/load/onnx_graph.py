@@ -204,17 +204,22 @@ def _read_node(building: _Building, proto: onnx.NodeProto, name: str) -> None:
     for value, each in zip(proto.output, readings, strict=False):
         if value:
             wished = name if value == proto.output[0] else building.unique(value)
-            building.values[value] = _add(building, each, wished, name, where)
+            building.values[value] = _add(building, each, wished, name, where, {})
             building.shapes[value] = building.sizes[wished]
     building.origins.append(Origin(name, proto.op_type))
 
 
-def _add(building: _Building, reading: Reading, name: str, origin: str, where: str) -> str:
-    """Add the nodes of a reading, those that it is composed of first; the last one gets the name."""
+def _add(building: _Building, reading: Reading, name: str, origin: str, where: str, made: dict[int, str]) -> str:
+    """Add the nodes of a reading, those that it is composed of first; the last one gets the name.
+
+    ``made`` has the names of the readings that stand in several places of it, so that they are added once.
+    """
     inputs, shapes = [], []
     for index, each in enumerate(reading.inputs):
         if isinstance(each, Reading):
-            inputs.append(_add(building, each, building.unique(f"{name}.{index}"), origin, where))
+            if id(each) not in made:
+                made[id(each)] = _add(building, each, building.unique(f"{name}.{index}"), origin, where, made)
+            inputs.append(made[id(each)])
             shapes.append(building.sizes[inputs[-1]])
         else:
             inputs.append(building.values[each])

@@ -12,6 +12,7 @@ from snnconvert.load.exported_program import read_program
 from snnconvert.load.torch_pickle import STORAGES, Global, global_names
 from snnconvert.load.torchscript import read_torchscript, traced_shape
 
+ROOM, SIZES = 2**32, 8  # bytes, and times the size of the file
 ZIP_MAGIC = b"PK\x03\x04"
 PICKLE_MAGIC = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
 OLD_PROGRAM = "serialized_exported_program.json"
@@ -58,7 +59,7 @@ def _script(path: Path, content: bytes, members: Mapping[str, bytes], asked: Ask
     _require_usable(path, shape)
     from snnconvert.load.torch_exporters import script_to_onnx  # here, since torch's exporters load slowly
 
-    return script_to_onnx(path, archive, shape)
+    return script_to_onnx(path, archive, shape, _room(content, asked.trust))
 
 
 def _program(path: Path, content: bytes, members: Mapping[str, bytes], trust: bool) -> bytes:
@@ -71,7 +72,12 @@ def _program(path: Path, content: bytes, members: Mapping[str, bytes], trust: bo
     archive = content if trust else read_program(path.name, members)
     from snnconvert.load.torch_exporters import program_to_onnx  # as above
 
-    return program_to_onnx(path, archive)
+    return program_to_onnx(path, archive, _room(content, trust))
+
+
+def _room(content: bytes, trust: bool) -> int | None:
+    """Return how many bytes torch may take."""
+    return None if trust else ROOM + SIZES * len(content)
 
 
 def _require_usable(path: Path, shape: Shape) -> None:

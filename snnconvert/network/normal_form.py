@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from snnconvert.errors import ModelError
 from snnconvert.graph import Graph, IncompatibleScale, Node, Role, ones, same
 from snnconvert.operators.activation import ReLU
 from snnconvert.operators.affine import Affine
+from snnconvert.operators.reshape import Reshape, Transpose
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,7 @@ class NormalForm:
 
 
 def normal_form(graph: Graph, activation_scales: Mapping[str, Tensor]) -> NormalForm:
-    """Rescale the network so that each activation is in units of its scale.
-
-    Raises:
-        ModelError: a scale differs between the elements over which a pool takes its maximum (E118).
-    """
+    """Rescale the network so that each activation is in units of its scale."""
     wanted = _wanted_scales(graph, activation_scales)
     building = _Building(graph, {graph.input: ones(len(graph.input_shape))})
     for node in graph.nodes:
@@ -67,6 +63,9 @@ def _wanted_scales(graph: Graph, activation_scales: Mapping[str, Tensor]) -> dic
             scale = activation_scales[reader.name]
         elif reader is not None and (reader.operator.role is Role.SUM or _pools_channels(reader, wanted)):
             scale = wanted[reader.name]
+        elif reader is not None and isinstance(reader.operator, Reshape | Transpose):
+            shape = graph.shapes[node.name]
+            scale = reader.operator.undone(shape).carry_scale([wanted[reader.name]], [graph.shapes[reader.name]])
         wanted[node.name] = scale
     return wanted
 
@@ -119,18 +118,15 @@ class _Building:
         self.add(dataclasses.replace(node, operator=operator, inputs=inputs), one_out)
 
     def add_linear(self, node: Node) -> None:
-        """Carry the scale of the inputs through; where it cannot be, bring the input to the scale 1 first."""
+        """Carry the scale of the inputs through; where it cannot be, bring the input to the scale 1 first.
+
+        So does a maximum over neurons of different scales: it then compares graded currents.
+        """
         scales = [self.scales[value] for value in node.inputs]
         shapes = self.graph.input_shapes(node)
         try:
             self.add(node, node.operator.carry_scale(scales, shapes))
         except IncompatibleScale:
-            if node.operator.role is Role.MAXIMUM:
-                raise ModelError(
-                    "E118",
-                    f"node '{node.name}': it takes the maximum over neurons of different scales",
-                    "calibrate with --per-layer, or pool before values of different layers are joined",
-                ) from None
             one = [ones(scale.ndim) for scale in scales]
             names = tuple(self.at_scale(node, index, scale) for index, scale in enumerate(one))
             self.add(dataclasses.replace(node, inputs=names), node.operator.carry_scale(one, shapes))

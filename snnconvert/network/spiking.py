@@ -43,7 +43,7 @@ class SpikingNetwork:
             kinds[node.name] = _traffic(node, [kinds[value] for value in node.inputs])
             role = node.operator.role
             changes = role in (Role.WEIGHTED, Role.SUM, Role.MAXIMUM) or any(weighed[value] for value in node.inputs)
-            weighed[node.name] = changes and role is not Role.ACTIVATION
+            weighed[node.name] = changes and kinds[node.name] is not Traffic.SPIKES
         for node in self.graph.nodes:
             meets_weights = node.operator.role in (Role.WEIGHTED, Role.MAXIMUM)
             for value in node.inputs if meets_weights else ():

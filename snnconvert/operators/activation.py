@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from snnconvert.graph import OnnxWriter, Operator, Role, Shape
-from snnconvert.operators.affine import Affine, sample_constant
+from snnconvert.operators.affine import Affine, negated, sample_constant
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported, composed
 from snnconvert.operators.sum import Sum
+from snnconvert.operators.take import together
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +95,18 @@ def read_clip(node: OnnxNode) -> Reading:
 @READERS.register("Max")
 @READERS.register("Min")
 def read_extremum(node: OnnxNode) -> Reading:
-    """Read Max and Min as a layer of neurons between shifts.
+    """Read Max and Min as a layer of neurons: ``max(a, b) = a + max(b - a, 0)``, ``min(a, b) = a - max(a - b, 0)``.
 
-    Restrictions: of a value and one constant number.
+    Restrictions: of two values, or of a value and one constant number.
     """
-    if len(node.inputs) != 2 or None not in node.shapes:
-        raise Unsupported("of several values; a value and one number are supported")
+    if len(node.inputs) != 2:
+        raise Unsupported(f"of {len(node.inputs)} values; two are supported")
+    if None not in node.shapes:
+        (left, right), shape = together(node)
+        if node.op_type == "Max":
+            return Reading(Sum(2), (left, Reading(ReLU(), (Reading(Sum(2), (right, negated(left, shape))),))))
+        above = Reading(ReLU(), (Reading(Sum(2), (left, negated(right, shape))),))
+        return Reading(Sum(2), (left, negated(above, shape)))
     name, shape = node.data(1 if node.shapes[0] is None else 0)
     bound = node.weight(0 if node.shapes[0] is None else 1)
     if bound.size != 1 or bound.ndim > len(shape) + 1:

@@ -14,6 +14,7 @@ from torch import Tensor
 from snnconvert.graph import OnnxWriter, Operator, Role, Shape, compact, scale_of
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
 from snnconvert.operators.sum import Sum
+from snnconvert.operators.take import together
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +119,10 @@ def _read_arithmetic(node: OnnxNode, build: Callable[[Tensor, bool], Affine], se
 def read_add(node: OnnxNode) -> Reading:
     """Read Add: of two values a sum, of a value and a constant a shift.
 
-    Restrictions: values of one shape; a constant must not spread the sample.
+    Restrictions: values of one rank, whose axes of size 1 are repeated; a constant must not spread the sample.
     """
     if len(node.inputs) == 2 and None not in node.shapes:
-        return Reading(Sum(2), node.inputs)
+        return Reading(Sum(2), tuple(together(node)[0]))
     return _read_arithmetic(node, lambda value, _: Affine.of(torch.ones_like(value), value), "")
 
 
@@ -132,7 +133,8 @@ def read_sub(node: OnnxNode) -> Reading:
     Restrictions: as Add.
     """
     if len(node.inputs) == 2 and None not in node.shapes:
-        return Reading(Sum(2), (node.inputs[0], negated(*node.data(1))))
+        (left, right), shape = together(node)
+        return Reading(Sum(2), (left, negated(right, shape)))
 
     def build(value: Tensor, flipped: bool) -> Affine:
         one = torch.ones_like(value)
@@ -141,9 +143,9 @@ def read_sub(node: OnnxNode) -> Reading:
     return _read_arithmetic(node, build, "")
 
 
-def negated(name: str, shape: Shape) -> Reading:
+def negated(value: str | Reading, shape: Shape) -> Reading:
     """Read ``-x``."""
-    return Reading(Affine.of(-torch.ones((1,) * len(shape), dtype=torch.float64)), (name,))
+    return Reading(Affine.of(-torch.ones((1,) * len(shape), dtype=torch.float64)), (value,))
 
 
 @READERS.register("Neg")

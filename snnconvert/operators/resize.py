@@ -1,7 +1,4 @@
-"""Resizing by fixed maps along one axis: elements taken by index (nearest), or mixed with fixed weights (linear).
-
-:class:`Take`: ``y[i] = x[index[i]]``. :class:`Interpolate`: ``y = M x``, each row of M sums to 1.
-"""
+"""Resizing along axes of space: nearest takes elements by index, linear mixes them, ``y = M x`` with fixed M."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,42 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape, compact
+from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape
 from snnconvert.operators.onnx_node import MAX_ELEMENTS, READERS, OnnxNode, Reading, TooLarge, Unsupported, composed
-from snnconvert.operators.reshape import Identity, Reshape
+from snnconvert.operators.reshape import Identity
+from snnconvert.operators.take import Take
 
 MODES = ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric", "align_corners", "asymmetric")
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Take(Operator):
-    """Elements of a sample's ``axis``, chosen, repeated and ordered by ``index``."""
-
-    axis: int
-    index: tuple[int, ...]
-
-    role = Role.LINEAR
-    keeps_spikes = True
-
-    def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
-        (shape,) = inputs
-        if self.axis >= len(shape) or not all(0 <= each < shape[self.axis] for each in self.index):
-            raise ValueError(f"indices along axis {self.axis} of a sample of shape {shape}")
-        return (*shape[: self.axis], len(self.index), *shape[self.axis + 1 :])
-
-    def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
-        return inputs[0].index_select(self.axis + 1, torch.tensor(self.index, device=inputs[0].device))
-
-    def carry_scale(self, scales: Sequence[Tensor], shapes: Sequence[Shape]) -> Tensor:
-        scale = scales[0]
-        if scale.shape[self.axis] == 1:
-            return scale
-        return compact(scale.index_select(self.axis, torch.tensor(self.index)))
-
-    def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
-        index = writer.constant(f"{output}.index", list(self.index))
-        writer.node("Gather", [inputs[0], index], output, axis=self.axis + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,30 +160,8 @@ def read_resize(node: OnnxNode) -> Reading:
     return composed(name, *steps) if steps else Reading(Identity(), (name,))
 
 
-@READERS.register("Gather")
-def read_gather(node: OnnxNode) -> Reading:
-    """Read Gather as a move of elements.
-
-    Restrictions: a constant index, one number or a list, along an axis of the sample.
-    """
-    name, shape = node.data()
-    index = node.constant(1)
-    axis = node.sample_axis(node.integer("axis", 0), len(shape))
-    if index.ndim > 1 or index.dtype.kind not in "iu" or index.size > MAX_ELEMENTS:
-        raise Unsupported(f"an index of shape {index.shape}; a number or a list of them is supported")
-    chosen = [int(each) for each in index.reshape(-1)]
-    if not all(-shape[axis] <= each < shape[axis] for each in chosen):
-        raise Unsupported(f"an index beyond the {shape[axis]} elements of axis {axis + 1}")
-    take = Take(axis, tuple(each % shape[axis] for each in chosen))
-    if index.ndim == 1:
-        return Reading(take, (name,))
-    return composed(name, take, Reshape((*shape[:axis], *shape[axis + 1 :])))
-
-
 def examples() -> Iterator[tuple[Operator, list[Shape]]]:
     """Yield operators with input shapes for the contract tests."""
-    yield Take(1, (0, 0, 1, 1, 2, 2)), [(4, 3, 5)]
-    yield Take(0, (3, 1)), [(4, 3, 5)]
     matrix = torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.25, 0.75]])
     yield Interpolate(1, matrix), [(4, 3, 5)]
     yield Interpolate(2, matrix), [(4, 5, 3)]

@@ -15,7 +15,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape, compact
-from snnconvert.operators.onnx_node import MAX_ELEMENTS, READERS, OnnxNode, Reading, TooLarge, Unsupported
+from snnconvert.operators.affine import Affine
+from snnconvert.operators.onnx_node import MAX_ELEMENTS, READERS, OnnxNode, Reading, TooLarge, Unsupported, composed
+from snnconvert.operators.take import taken
+
+LOWEST = -(2**62)  # of an end that means something
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +180,7 @@ def selection_of(steps: Sequence[Operator], shape: Shape) -> Selection:
 def read_slice(node: OnnxNode) -> Reading:
     """Read Slice as a move of elements.
 
-    Restrictions: constant bounds within the sample, positive steps.
+    Restrictions: constant bounds within the sample.
     """
     name, shape = node.data()
     starts, ends = node.integers("starts", index=1), node.integers("ends", index=2)
@@ -184,17 +188,21 @@ def read_slice(node: OnnxNode) -> Reading:
     steps = node.integers("steps", (1,) * len(starts), index=4)
     if not len(starts) == len(ends) == len(axes) == len(steps):
         raise Unsupported("starts, ends, axes and steps differ in length")
-    start, stop, step = [0] * len(shape), list(shape), [1] * len(shape)
+    cuts = [range(size) for size in shape]
     for a, b, raw, s in zip(starts, ends, axes, steps, strict=True):
-        if s < 1:
-            raise Unsupported(f"step {s}; only positive steps are supported")
+        if s == 0:
+            raise Unsupported("step 0")
         if raw in (0, -len(shape) - 1):
             if a == 0 and b >= node.batch and s == 1:
                 continue
             raise Unsupported("it slices the batch")
         axis = node.sample_axis(raw, len(shape))
-        start[axis], stop[axis], step[axis] = slice(a, b, s).indices(shape[axis])
-    return Reading(Slice(tuple(start), tuple(stop), tuple(step)), (name,))
+        stop = None if s < 0 and b < LOWEST else b  # "to the beginning", as exporters write it for a negative step
+        cuts[axis] = range(*slice(a, stop, s).indices(shape[axis]))
+    if any(cut.step < 0 for cut in cuts):
+        return taken(name, shape, cuts)
+    bounds = (tuple(cut.start for cut in cuts), tuple(cut.stop for cut in cuts), tuple(cut.step for cut in cuts))
+    return Reading(Slice(*bounds), (name,))
 
 
 @READERS.register("Split")
@@ -221,18 +229,30 @@ def read_split(node: OnnxNode) -> tuple[Reading, ...]:
 
 @READERS.register("Pad")
 def read_pad(node: OnnxNode) -> Reading:
-    """Read Pad as a move of elements.
+    """Read Pad as a move of elements; what it fills with, where that is not 0, is a shift.
 
-    Restrictions: zeros, constant and not negative pads within the sample.
+    Restrictions: constant pads within the sample, not negative.
     """
     name, shape = node.data()
+    before, after = _pads(node, shape)
     mode = node.text("mode", "constant")
+    if mode in ("reflect", "edge", "wrap"):
+        sides = zip(before, shape, after, strict=True)
+        index = [np.pad(np.arange(n), (b, a), mode=mode).tolist() if b or a else None for b, n, a in sides]  # type: ignore[call-overload]
+        return taken(name, shape, index)
     if mode != "constant":
-        raise Unsupported(f"mode '{mode}'; zeros are supported")
+        raise Unsupported(f"mode '{mode}'")
     value = node.optional(2)
     filled = node.number("value", 0.0) if value is None else float(np.asarray(value).reshape(-1)[0])
-    if filled != 0:
-        raise Unsupported(f"it pads with {filled:g}; zeros are supported")
+    pad = Pad(before, after)
+    if filled == 0:
+        return Reading(pad, (name,))
+    around = 1 - pad.evaluate([torch.ones((1, *shape), dtype=torch.float64)])[0]
+    return composed(name, pad, Affine.of(torch.ones((1,) * len(shape), dtype=torch.float64), filled * around))
+
+
+def _pads(node: OnnxNode, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the pads before and after along every axis of the sample."""
     rank = len(shape) + 1
     pads = node.integers("pads", index=1)
     axes = node.integers("axes", tuple(range(rank)), index=3)
@@ -249,7 +269,7 @@ def read_pad(node: OnnxNode) -> Reading:
         raise Unsupported("negative pads", "use Slice")
     if math.prod(b + n + a for b, n, a in zip(before[1:], shape, after[1:], strict=True)) > MAX_ELEMENTS:
         raise TooLarge(f"pads {pads} make a sample of more than {MAX_ELEMENTS} elements")
-    return Reading(Pad(tuple(before[1:]), tuple(after[1:])), (name,))
+    return tuple(before[1:]), tuple(after[1:])
 
 
 def examples() -> Iterator[tuple[Operator, list[Shape]]]:

@@ -208,6 +208,20 @@ WAYS = {
         ],
         {"v": noise(2, 12), "six": ints(6), "zero": ints(0)},
     ),
+    "reductions": (
+        [
+            make("ReduceMean", ["v"], ["a"], axes=[1]),
+            make("ReduceMax", ["v"], ["b"], axes=[0]),
+            make("ReduceMin", ["v"], ["c"], axes=[0], keepdims=0),
+            make("ReduceL2", ["v"], ["d"], axes=[1]),
+            make("Add", ["a", "b"], ["e"]),
+            make("Sub", ["c", "d"], ["f"]),
+            make("Add", ["e", "f"], ["g"]),
+            make("CastLike", ["g", "v"], ["h"]),
+            make("Flatten", ["h"], ["w"]),
+        ],
+        {"v": MATRIX},
+    ),
     "integer arithmetic": (
         [
             make("Div", ["i", "j"], ["k"]),
@@ -224,7 +238,8 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_weights_are_found_however_they_are_written(save_onnx: Save, way: str) -> None:
     nodes, weights = WAYS[way]
-    loaded = load_model(save_onnx([*nodes, make("Gemm", ["x", "w"], ["y"], transB=1)], weights, FLAT))
+    opset = 17 if way == "reductions" else 18  # as long as axes were attributes
+    loaded = load_model(save_onnx([*nodes, make("Gemm", ["x", "w"], ["y"], transB=1)], weights, FLAT, opset=opset))
     (node,) = loaded.graph.nodes
     assert isinstance(node.operator, Linear)
     assert loaded.compare(noise(3, 6, seed=1)).max_error < 1e-5

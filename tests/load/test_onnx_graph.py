@@ -187,12 +187,8 @@ BATCH = {
     "slice, half": refuse(
         "E123", "it slices the batch", "Slice", *"se", weights={"s": ints(0), "e": ints(5)}, batch=10
     ),
-    "slice, backwards": refuse(
-        "E123",
-        "step -1",
-        "Slice",
-        *"seat",
-        weights={"s": ints(-1), "e": ints(-9), "a": ints(1), "t": ints(-1)},
+    "slice, step 0": refuse(
+        "E123", "step 0", "Slice", *"seat", weights={"s": ints(0), "e": ints(9), "a": ints(1), "t": ints(0)}
     ),
     "slice, lengths": refuse("E123", "differ in length", "Slice", *"se", weights={"s": ints(0, 0), "e": ints(1)}),
     "slice to nothing": refuse("E124", "empty", "Slice", *"sea", weights={"s": ints(3), "e": ints(2), "a": ints(1)}),
@@ -222,12 +218,51 @@ BATCH = {
     "add that spreads": refuse("E123", "or would spread it", "Add", "c", weights={"c": noise(5)}, shape=(1,)),
     "pad of the batch": refuse("E123", "it pads the batch", "Pad", "p", weights={"p": ints(1, 0, 0, 0, 0, 0, 0, 0)}),
     "pad, negative": refuse("E123", "negative pads", "Pad", "p", weights={"p": ints(0, 0, -1, 0, 0, 0, 0, 0)}),
-    "pad with ones": refuse(
-        "E123", "it pads with 1", "Pad", *"pv", weights={"p": ints(0, 0, 1, 0, 0, 0, 0, 0), "v": np.float32(1)}
+    "pad, unknown mode": refuse(
+        "E123", "mode 'mirror'", "Pad", "p", weights={"p": ints(0, 0, 1, 0, 0, 0, 0, 0)}, mode="mirror"
     ),
-    "pad, reflected": refuse(
-        "E123", "mode 'reflect'", "Pad", "p", weights={"p": ints(0, 0, 1, 0, 0, 0, 0, 0)}, mode="reflect"
+    "expand of the batch": refuse("E123", "it spreads the batch", "Expand", "s", weights={"s": ints(7, 4, 8, 7)}),
+    "expand to another size": refuse("E123", "does not spread to", "Expand", "s", weights={"s": ints(1, 3, 8, 7)}),
+    "expand to terabytes": refuse(
+        "E122", "makes a sample of more", "Expand", "s", weights={"s": ints(1, 2**40)}, shape=(1,)
     ),
+    "tile of the batch": refuse("E123", "repeats (2, 1, 1, 1)", "Tile", "r", weights={"r": ints(2, 1, 1, 1)}),
+    "tile to terabytes": refuse("E122", "makes a sample of more", "Tile", "r", weights={"r": ints(1, 2**40, 1, 1)}),
+    "gather beyond": refuse("E123", "an index beyond the 4", "Gather", "i", weights={"i": ints(4)}, axis=1),
+    "gather by a table": refuse(
+        "E123", "an index of shape (1, 2)", "Gather", "i", weights={"i": ints(0, 1)[None]}, axis=1
+    ),
+    "resize by 0": refuse("E123", "scale 0", "Resize", "", "s", weights={"s": np.float32([1, 1, 0, 1])}),
+    "resize of the batch": refuse(
+        "E123", "resizes the batch", "Resize", "", "s", weights={"s": np.float32([2, 1, 1, 1])}
+    ),
+    "resize to terabytes": refuse(
+        "E122", "makes a sample of more", "Resize", "", "s", weights={"s": np.float32([1, 1, 2**20, 2**20])}
+    ),
+    "resize, cubic": refuse(
+        "E123", "mode 'cubic'", "Resize", "", "s", weights={"s": np.float32([1, 1, 2, 2])}, mode="cubic"
+    ),
+    "resize without sizes": refuse("E123", "neither scales nor sizes", "Resize"),
+    "split to other sizes": refuse("E123", "parts of sizes (1, 1)", "Split", "s", weights={"s": ints(1, 1)}, axis=1),
+    "depth to space, blocks of 3": refuse("E123", "blocksize 3", "DepthToSpace", blocksize=3),
+    "transposed conv of other weights": refuse(
+        "E124", "expects 5 channels", "ConvTranspose", "w", weights={"w": noise(5, 6, 3, 3)}
+    ),
+    "transposed conv, all cut off": refuse(
+        "E124", "leave nothing", "ConvTranspose", "w", weights={"w": noise(4, 6, 3, 3)}, pads=[5, 5, 5, 5]
+    ),
+    "transposed conv to terabytes": refuse(
+        "E122", "makes a sample of more", "ConvTranspose", "w", weights={"w": noise(4, 6, 3, 3)}, strides=[2**20] * 2
+    ),
+    "transposed conv, much added": refuse(
+        "E123", "output_padding (1, 1)", "ConvTranspose", "w", weights={"w": noise(4, 6, 3, 3)}, output_padding=[1, 1]
+    ),
+    "prelu of a slope for each sample": refuse(
+        "E123", "a constant of shape", "PRelu", "s", weights={"s": noise(3, 1, 1, 1)}
+    ),
+    "max of three": refuse("E123", "of 3 values", "Max", "x", "x"),
+    "sum over everything": refuse("E123", "the batch included", "ReduceSum"),
+    "largest of a row": refuse("E123", "all axes of space", "ReduceMax", "a", weights={"a": ints(3)}),
     "pad, too few": refuse("E123", "6 pads for 4 axes", "Pad", "p", weights={"p": ints(0, 0, 1, 0, 0, 0)}),
     "pad, beyond": refuse("E123", "axes (7,)", "Pad", "p", "", "a", weights={"p": ints(1, 1), "a": ints(7)}),
 }
@@ -275,9 +310,9 @@ SIZES = {
     "matmul of vectors": refuse("E123", "a matrix is supported", "MatMul", "w", weights={"w": noise(7)}),
     "float64 weight beyond float32": refuse("E113", "NaN or infinite", "Mul", "c", weights={"c": np.array([1e300])}),
     "sum of shapes": Refusal(
-        "E124",
-        "values of different shapes are added",
-        [make("GlobalAveragePool", ["x"], ["g"]), make("Add", ["x", "g"], ["y"], name="node")],
+        "E123",
+        "does not spread to",
+        [make("MaxPool", ["x"], ["g"], kernel_shape=[2, 2]), make("Add", ["x", "g"], ["y"], name="node")],
     ),
     "value of gigabytes": Refusal(
         "E122",

@@ -17,9 +17,10 @@ from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
 from snnconvert.operators.max_pooling import MaxPool
 from snnconvert.operators.reshape import Concat, Identity, Reshape, Transpose
-from snnconvert.operators.resize import Interpolate, Take
+from snnconvert.operators.resize import Interpolate
 from snnconvert.operators.selection import Pad, Slice
 from snnconvert.operators.sum import Sum
+from snnconvert.operators.take import Take
 from snnconvert.operators.transposed_convolution import TransposedConvolution
 
 make = helper.make_node
@@ -321,6 +322,41 @@ FORMS = {
     ),
     "split, number of outputs": Form(
         Slice, [make("Split", ["x"], ["a", "b", "y"], axis=2, num_outputs=3)], opsets=(18, NEWEST)
+    ),
+    "slice, backwards": form(
+        (Take, Take),
+        "Slice",
+        *"seat",
+        weights={"s": ints(-1, 5), "e": ints(-(2**63), 1), "a": ints(1, 2), "t": ints(-1, -2)},
+    ),
+    "pad with a number": form(
+        (Pad, Affine), "Pad", *"pv", weights={"p": ints(0, 1, 0, 2, 0, 0, 3, 1), "v": scalar(0.7)}, opsets=(11, 18)
+    ),
+    **{
+        f"pad, {mode}": form(
+            (Take, Take), "Pad", "p", weights={"p": ints(0, 0, 1, 2, 0, 0, 3, 1)}, mode=mode, opsets=opsets
+        )
+        for mode, opsets in (("reflect", (11, 18)), ("edge", (11, 18)), ("wrap", (19, NEWEST)))
+    },
+    "expand": form(Take, "Expand", "s", weights={"s": ints(1, 4, 8, 1)}, shape=(4, 1, 7), opsets=(8, 13)),
+    "expand, lower rank": form(Take, "Expand", "s", weights={"s": ints(6, 1)}, shape=(4, 1, 7)),
+    "expand, nothing": form(Identity, "Expand", "s", weights={"s": ints(1)}),
+    "tile": form((Take, Take), "Tile", "r", weights={"r": ints(1, 2, 1, 3)}, opsets=(7, 13)),
+    "add that spreads": Form(
+        (Mean, Take, Take, Sum), [make("GlobalAveragePool", ["x"], ["a"]), make("Add", ["a", "x"], ["y"])]
+    ),
+    "difference that spreads": Form(
+        (Mean, Take, Take, Affine, Sum), [make("GlobalAveragePool", ["x"], ["a"]), make("Sub", ["x", "a"], ["y"])]
+    ),
+    "max of two values": Form(
+        (Mean, Take, Take, Affine, Sum, ReLU, Sum),
+        [make("GlobalAveragePool", ["x"], ["a"]), make("Max", ["a", "x"], ["y"])],
+        opsets=(8, 13),
+    ),
+    "min of two values": Form(
+        (Slice, Slice, Affine, Sum, ReLU, Affine, Sum),
+        [make("Split", ["x"], ["a", "b"], axis=1), make("Min", ["a", "b"], ["y"])],
+        opsets=(8, 11),
     ),
     "pad, attribute": form(Pad, "Pad", pads=[0, 1, 0, 2, 0, 0, 3, 1], opsets=(7, 10)),
     "pad, inputs": form(Pad, "Pad", "p", weights={"p": ints(0, 1, 0, 2, 0, 0, 3, 1)}, opsets=(11, 13, 18, NEWEST)),

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from snnconvert.calibrate import channel_axis
-from snnconvert.errors import ModelError
 from snnconvert.graph import Graph, Node, relative_error, scale_of
-from snnconvert.network import NormalForm, normal_form
+from snnconvert.network import NormalForm, normal_form, spiking_network
+from snnconvert.neurons import NEURONS
 from snnconvert.operators.activation import ReLU
 from snnconvert.operators.affine import Affine
 from snnconvert.operators.selection import Selection
@@ -77,14 +77,11 @@ def pool_over_features(nets: ModuleType) -> Graph:
     return net.graph(net.linear(net.flatten(pool), 3))
 
 
-def test_maximum_over_neurons_of_different_scales_is_refused(nets: ModuleType) -> None:
+def test_maximum_over_neurons_of_different_scales_brings_them_to_one(nets: ModuleType) -> None:
     graph = pool_over_features(nets)
-    scales = {"relu": scale_of(torch.linspace(1, 2, 6), 1, 2)}
-    with pytest.raises(
-        ModelError, match=r"E118.*node 'pool': it takes the maximum over neurons of different"
-    ) as caught:
-        normal_form(graph, scales)
-    assert caught.value.hint == "calibrate with --per-layer, or pool before values of different layers are joined"
+    normal = assert_equal_up_to_scale(graph, {"relu": scale_of(torch.linspace(1, 2, 6), 1, 2)})
+    assert synapses(normal, graph) == ["pool:0"]
+    assert spiking_network(normal, NEURONS["if"]()).graded[0] == "pool:0"
 
 
 def test_maximum_over_neurons_of_one_scale_is_taken(nets: ModuleType) -> None:
@@ -266,11 +263,7 @@ def test_scale_that_changes_over_space(nets: ModuleType, reader: str) -> None:
     x = net.concat(net.relu(net.conv("x", 3), name="a"), net.relu(net.conv("x", 3), name="b"), axis=1)
     graph = net.graph(net.conv(x, 2) if reader == "conv" else getattr(net, reader)(x, nets.window(2, 1)))
     scales = random_scales(graph, per_channel=False)
-    if reader == "maximum":
-        with pytest.raises(ModelError, match="E118"):
-            normal_form(graph, scales)
-    else:
-        assert len(synapses(assert_equal_up_to_scale(graph, scales), graph)) == 1
+    assert len(synapses(assert_equal_up_to_scale(graph, scales), graph)) == 1
 
 
 def test_output_has_the_scale_one_whatever_it_is(nets: ModuleType) -> None:
