@@ -49,7 +49,7 @@ def read_torchscript(where: str, members: Mapping[str, bytes]) -> bytes:
     kept = {"version": version, "byteorder": b"little"}
     kept |= dict(_storages(where, "data", objects.tensors, members))
     kept |= dict(_storages(where, "constants", constants, members))
-    kept |= code.sources
+    kept |= code.sources()
     kept["constants.pkl"] = Writer(where).write(constants)
     kept["data.pkl"] = Writer(where).write(network)
     return write_archive(kept)
@@ -121,6 +121,13 @@ class _Objects:
                     and value.type == ast.unparse(kind)
                     and isinstance(value.value, list)
                     and all(self._fits(each, inner) for each in value.value)
+                )
+            case ast.Subscript(value=ast.Name(id="Dict"), slice=ast.Tuple(elts=[ast.Name(id="str") as key, held])):
+                return (
+                    isinstance(value, Tagged)
+                    and value.type == ast.unparse(kind)
+                    and isinstance(value.value, dict)
+                    and all(self._fits(name, key) and self._fits(each, held) for name, each in value.value.items())
                 )
             case ast.Attribute():
                 if not isinstance(value, Object) or value.type != dotted(kind):

@@ -18,22 +18,31 @@ from snnconvert.load.torchscript_code import (
     refused,
     told,
 )
+from snnconvert.load.torchscript_loops import CHECK_MEMBER, MAX_TURNS, check_tree, checked, limit_of
 
 PRIMITIVES = {"RaiseException", "NumToTensor", "dtype", "device", "unchecked_unwrap_optional", "min", "max"}
 MESSAGES = {"format", "warn"}  # of errors and warnings
-COUNTED = {"add", "sub", "mul", "len"}  # what a loop over the axes of a shape may do
+LISTS = {"append", "extend", "insert", "pop", "reverse", "clear", "copy", "Delete", "_set_item"}
+# named by torch's own interpolate, in branches that other images take
+RESIZING = {
+    *("upsample_nearest3d", "upsample_trilinear3d", "_upsample_nearest_exact1d", "_upsample_nearest_exact3d"),
+    *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_upsample_lanczos2d_aa"),
+}
 
 
 def check_bodies(code: Code, constants: int) -> None:
-    """Check every function; ``constants`` is how many constants the archive has.
+    """Check every function, and limit its loops; ``constants`` is how many constants the archive has.
 
     Raises:
         ModelError: a function does more than a network needs (E130), or too much of it (E121).
     """
+    if CHECK_MEMBER in code.trees:
+        raise refused(CHECK_MEMBER, None, "a name that is kept for checks of loops")
     done: dict[str, int] = {}
     bodies = {name: _Body(code, function, constants) for name, function in code.functions.items()}
     for name in bodies:
         _count(name, bodies, done, ())
+    code.trees[CHECK_MEMBER] = check_tree()
 
 
 def _count(name: str, bodies: dict[str, "_Body"], done: dict[str, int], callers: tuple[str, ...]) -> int:
@@ -47,7 +56,7 @@ def _count(name: str, bodies: dict[str, "_Body"], done: dict[str, int], callers:
     for callee, times in body.callees.items():
         operations += times * _count(callee, bodies, done, (*callers, name))
     if operations > MAX_NODES:
-        raise ModelError("E121", f"{body.place}: '{name}' runs {operations} operations, more than {MAX_NODES}")
+        raise ModelError("E121", f"{body.place}: '{name}' runs more than {MAX_NODES} operations")
     done[name] = operations
     return operations
 
@@ -59,6 +68,7 @@ class _Body:
         self.place = function.place
         self.function = function.node
         self.operations = 0
+        self._turns = 1  # of all loops around a statement
         self.callees: Counter[str] = Counter()
         self._code = code
         self._constants = constants
@@ -99,10 +109,17 @@ class _Body:
                     self._value(value)
             case ast.Pass():
                 pass
-            case ast.For() if _counts_axes(node):
-                self.operations += 1
-                for statement in (ast.Assign([node.target], ast.Constant(0), lineno=node.lineno), *node.body):
-                    self._statement(statement)
+            case ast.For(
+                target=ast.Name(id=name),
+                iter=ast.Call(func=ast.Name(id="range"), args=[count], keywords=[]) as turns,
+                orelse=[],
+            ):
+                self._plain(count)
+                self._bind(node, name, None)
+                limit = limit_of(count)
+                if limit is None:
+                    limit, turns.args = MAX_TURNS, [checked(count)]
+                self._loop(node.body, limit)
             case ast.For() | ast.While():
                 raise refused(
                     self.place,
@@ -112,6 +129,14 @@ class _Body:
                 )
             case _:
                 raise self._refused(node, told(node))
+
+    def _loop(self, body: list[ast.stmt], turns: int) -> None:
+        """Check what a loop does; a turn counts even if it does nothing."""
+        outside, self._turns = self._turns, self._turns * max(turns, 1)
+        self.operations += self._turns
+        for statement in body:
+            self._statement(statement)
+        self._turns = outside
 
     def _bind(self, node: ast.stmt, name: str, kind: str | None) -> None:
         if name in RESERVED or self._kinds.setdefault(name, kind) != kind:
@@ -137,7 +162,7 @@ class _Body:
             case ast.Attribute():
                 return self._attribute(node)
             case ast.Call():
-                self.operations += 1
+                self.operations += self._turns
                 return self._call(node)
         raise self._refused(node, told(node))
 
@@ -212,7 +237,7 @@ class _Body:
         if name.startswith("__torch__."):
             return self._archived_call(node, name)
         space, _, operator = name.rpartition(".")
-        if space in ("torch", "ops.aten") and (is_pure(operator) or operator in MESSAGES):
+        if space in ("torch", "ops.aten") and (is_pure(operator) or operator in (MESSAGES | LISTS | RESIZING)):
             return None
         if space == "ops.prim" and operator in PRIMITIVES:
             return None
@@ -224,7 +249,7 @@ class _Body:
         function = None if name is None else self._code.functions.get(name)
         if name is None or function is None:
             raise self._refused(node, f"{told(node.func)} is not in the archive")
-        self.callees[name] += 1
+        self.callees[name] += self._turns
         return self._instance(function.node.returns)
 
     def _getattr(self, node: ast.Call) -> str | None:
@@ -232,28 +257,3 @@ class _Body:
             case ast.Call(args=[owner, ast.Constant(value=str() as name)], keywords=[]):
                 return self._read(node, self._value(owner), name)
         raise self._refused(node, told(node))
-
-
-def _counts_axes(node: ast.For) -> bool:
-    """Tell whether a loop only counts over the axes of a shape, as torch's own check of the batch size does."""
-    match node:
-        case ast.For(target=ast.Name(), iter=ast.Call(func=ast.Name(id="range"), args=[limit], keywords=[]), orelse=[]):
-            pass
-        case _:
-            return False
-    match limit:
-        case ast.Call(func=length, args=[ast.Name()]) if dotted(length) == "torch.len":
-            pass
-        case ast.Call(func=less, args=[ast.Call(func=length, args=[ast.Name()]), ast.Constant()]) if (
-            dotted(less),
-            dotted(length),
-        ) == ("torch.sub", "torch.len"):
-            pass
-        case _:
-            return False
-    names = {f"torch.{name}" for name in COUNTED}
-    return all(
-        isinstance(statement, ast.Assign)
-        and all(dotted(each.func) in names for each in ast.walk(statement) if isinstance(each, ast.Call))
-        for statement in node.body
-    )

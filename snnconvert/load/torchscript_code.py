@@ -1,8 +1,9 @@
 """TorchScript's source code: what it may say, and the same code written again.
 
 torch compiles this dialect of Python, and runs what it says with the rights of the user. So each construct is on a list
-of what networks need, each operator computes numbers from numbers, each name is resolved here, and loops and recursion
-are refused, so that running the network ends. torch compiles the text that is written from the tree that was checked.
+of what networks need, each operator computes numbers from numbers, each name is resolved here, loops have a limit, and
+recursion is refused, so that running the network ends. torch compiles the text that is written from the tree that was
+checked.
 """
 
 import ast
@@ -43,11 +44,15 @@ class Function:
 
 @dataclass(frozen=True)
 class Code:
-    """Classes, functions and methods of an archive by their full names; ``sources`` is the text for torch by member."""
+    """Classes, functions and methods of an archive by their full names; ``trees`` is what its files hold, by member."""
 
     classes: dict[str, Class] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
-    sources: dict[str, bytes] = field(default_factory=dict)
+    trees: dict[str, ast.Module] = field(default_factory=dict)
+
+    def sources(self) -> dict[str, bytes]:
+        """Return the text for torch, by member."""
+        return {member: (ast.unparse(tree) + "\n").encode("ascii") for member, tree in self.trees.items()}
 
 
 def refused(where: str, node: ast.AST | None, what: str, hint: str = TRUST) -> ModelError:
@@ -83,7 +88,7 @@ def read_code(where: str, members: Mapping[str, bytes]) -> Code:
             raise refused(place, None, "not the name of a module")
         tree = _parsed(place, data)
         types.append((place, list(_declared(place, module, tree, code))))
-        code.sources[member] = (ast.unparse(tree) + "\n").encode("ascii")
+        code.trees[member] = tree
     for place, kinds in types:
         for kind in kinds:
             check_type(place, kind, code)
@@ -157,6 +162,8 @@ def _declared_in_class(place: str, entry: Class, member: ast.stmt, code: Code) -
             _is_literal(value)
         ):
             pass
+        case ast.Assign(targets=[ast.Name(id="__annotations__")], value=ast.List(elts=[])):
+            pass  # where the first attribute has no name, as in a list of parameters
         case ast.FunctionDef(name=name) if name in ("__setstate__", "__getstate__", "__del__", "__init__", "__new__"):
             raise refused(place, member, f"class {entry.name} defines {name}, which runs when the file is loaded")
         case ast.FunctionDef(name=name):

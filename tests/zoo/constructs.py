@@ -192,6 +192,23 @@ class Arithmetic(nn.Module):
         return self.last(self.relus[3](1 - x).sum((2, 3)) / 64)
 
 
+class Moves(nn.Module):
+    """Reflected and repeated borders, flips, copies of channels, and sums that spread one value over space."""
+
+    def __init__(self, width: float, classes: int = 5) -> None:
+        super().__init__()
+        a = channels(32, width)
+        self.stem, self.middle = conv_bn_relu(3, a, 3, stride=2), conv_bn_relu(2 * a, a, 3, stride=2)
+        self.reflected, self.repeated = nn.ReflectionPad2d((1, 2, 0, 1)), nn.ReplicationPad2d(1)
+        self.relu = nn.ReLU()
+        self.head = head(a, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.reflected(self.stem(x))
+        x = self.middle(self.repeated(x.flip(3).repeat(1, 2, 1, 1)))
+        return self.head(self.relu(x - x.mean((2, 3), keepdim=True).expand_as(x) / 2) + x.mean(1, keepdim=True))
+
+
 class Autoencoder(nn.Module):
     """Down to a few numbers and up again: from a linear layer to channels, and transposed convolutions that overlap."""
 

@@ -125,6 +125,7 @@ CONSTRUCTS = {
     "explicit padding": Member(lambda width, _: constructs.explicit_padding(width)),
     "shared": Member(lambda width, _: constructs.Shared(width)),
     "arithmetic": Member(lambda width, _: constructs.Arithmetic(width)),
+    "moves": Member(lambda width, _: constructs.Moves(width)),
     "autoencoder": Member(lambda width, _: constructs.Autoencoder(width), size=16),
     "mixer": Member(lambda width, _: constructs.Mixer(width)),
     "pyramid": Member(lambda width, _: constructs.Pyramid(width), size=16),

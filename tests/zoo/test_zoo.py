@@ -22,8 +22,19 @@ from .members import ZOO, populations
 EXPORTERS: tuple[Exporter, ...] = ("legacy", "dynamo")
 Convert = Callable[[str, Exporter], Conversion]
 SLOW = ("ResNet-50", "GoogLeNet", "VGG-16", "DenseNet")  # for the newer exporter; smaller ones have all they have
-SPIKES_ALONE = ("ResNet-18", "ResNet-50", "SqueezeNet", "GoogLeNet", "1-d", "grouped", "ceil pooling", "VGG-11")
-SPIKES_ALONE += ("VGG-16", "Inception v3", "channels last", "explicit padding", "shared", "arithmetic")  # a rectifier behind all weights
+# a rectifier behind all weights
+SPIKES_ALONE = (
+    "VGG-11",
+    "VGG-16",
+    "ResNet-18",
+    "ResNet-50",
+    "SqueezeNet",
+    "GoogLeNet",
+    "Inception v3",
+    "1-d",
+    "grouped",
+)
+SPIKES_ALONE += ("ceil pooling", "channels last", "explicit padding", "shared", "arithmetic")
 every_file = pytest.mark.parametrize(
     ("name", "exporter"),
     [
