@@ -120,7 +120,7 @@ def _read_nodes(file: OnnxFile, graph_input: GraphInput, output: str, surveying:
     for position, proto in enumerate(file.nodes):
         name = building.unique(proto.name or proto.output[0], position)
         if proto.output[0] in wanted and proto.output[0] not in needed:
-            building.origins.append(Origin(name, proto.op_type, "dropped: argmax does not need it"))
+            building.origins.append(Origin(name, proto.op_type, "dropped: it keeps the order of the outputs"))
         elif proto.output[0] not in needed:
             building.origins.append(Origin(name, proto.op_type, "unused: the output does not need it"))
         elif building.unknown.intersection(proto.input) and _is_known(proto):

@@ -1,5 +1,6 @@
 """Tells, for every node of the model file, what has become of it."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,34 +14,42 @@ def fates(origins: Sequence[Origin], network: SpikingNetwork | None) -> list[dic
 
     Without a network (some node is refused) the others are ``readable``.
     """
-    holders = {} if network is None else {origin: node for node in network.graph.nodes for origin in node.origins}
+    holders: dict[str, list[Node]] = {}
+    for node in () if network is None else network.graph.nodes:
+        for name in node.origins:
+            holders.setdefault(name, []).append(node)
     rows = []
     for origin in origins:
         row: dict[str, Any] = {"name": origin.name, "operator": origin.operator, "scale": None, "detail": ""}
-        holder = holders.get(origin.name)
         if origin.fate:
             fate, _, detail = origin.fate.partition(": ")
             row |= {"fate": fate, "detail": detail}
         elif network is None:
             row |= {"fate": "readable"}
-        elif holder is None:
+        elif origin.name not in holders:
             row |= {"fate": "folded", "detail": "it changed nothing"}
         else:
-            row |= _fate(holder, origin.name, network)
+            row |= _fate(origin.name, holders[origin.name], network)
         rows.append(row)
     return rows
 
 
-def _fate(node: Node, origin: str, network: SpikingNetwork) -> dict[str, Any]:
+def _fate(origin: str, holders: Sequence[Node], network: SpikingNetwork) -> dict[str, Any]:
+    """Tell of the nodes that hold a part of an original one: its neurons, else its own node, else who took it in."""
+    layers = [node for node in holders if node.name in network.neurons]
+    if layers:
+        count = sum(math.prod(network.graph.shapes[node.name]) for node in layers)
+        detail = f"{count:,} neurons" + (f" in {len(layers)} layers" if len(layers) > 1 else "")
+        return {"fate": "spiking", "scale": float(network.scales[layers[0].name].mean()), "detail": detail}
+    own = [node for node in holders if node.name == origin] or [node for node in holders if node.origins[0] == origin]
+    if not own:
+        return {"fate": "folded", "detail": f"into '{holders[0].name}'"}
+    return _fate_of_node(own[0], network)
+
+
+def _fate_of_node(node: Node, network: SpikingNetwork) -> dict[str, Any]:
     kind = network.traffic[node.name]
     scale = float(network.scales[node.name].mean())
-    if node.name in network.neurons:
-        count = 1
-        for size in network.graph.shapes[node.name]:
-            count *= size
-        return {"fate": "spiking", "scale": scale, "detail": f"{count:,} neurons"}
-    if len(node.origins) > 1 and origin != node.name:
-        return {"fate": "folded", "detail": f"into '{node.name}'"}
     if node.name in network.pools:
         return _fate_of_pool(node, network) | {"scale": scale}
     if node.operator.role is Role.MAXIMUM:

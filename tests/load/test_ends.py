@@ -230,7 +230,7 @@ def test_final_softmax_is_dropped_and_noted(
     loaded = load_model(save_onnx(nodes, shape=shape, opset=opset))
     assert loaded.graph.output == "r"
     assert loaded.graph.notes == (f"the final {operator} is dropped: it does not change which output is largest",)
-    assert [origin.fate for origin in loaded.graph.origins] == ["", *["dropped: argmax does not need it"] * 2]
+    assert [origin.fate for origin in loaded.graph.origins] == ["", *["dropped: it keeps the order of the outputs"] * 2]
     assert loaded.compare(noise(3, *shape)).max_error == 0
 
 

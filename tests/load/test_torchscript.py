@@ -16,6 +16,7 @@ from snnconvert.load.archive import read_archive
 from snnconvert.load.asked import Asked
 from snnconvert.load.torch_model import torch_to_onnx
 from snnconvert.load.torchscript import read_torchscript
+from snnconvert.load.torchscript_loops import CHECK, CHECK_MEMBER
 
 PATH = Path("net.pt")
 ASKED = Asked(input_shape=(2, 8, 8))
@@ -299,16 +300,20 @@ class Waiting(nn.Module):
         return x
 
 
-class Counting(nn.Module):
+class Continuing(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for _ in range(1000000000000000):
-            x = x + 0
+        for index in range(3):
+            if index == 1:
+                continue
+            x = x + 1
         return x
 
 
-@pytest.mark.parametrize("network", [Waiting(), Counting()])
-def test_loop_is_refused_with_its_line(to_script: Callable[..., bytes], network: nn.Module) -> None:
-    problem = refused(to_script(network), r"code/__torch__.*\.py:\d+: '.*': a loop, which may never end")
+@pytest.mark.parametrize("network", [Waiting(), Continuing()])
+def test_loop_that_runs_while_something_holds_is_refused_with_its_line(
+    to_script: Callable[..., bytes], network: nn.Module
+) -> None:
+    problem = refused(to_script(network), r"code/__torch__.*\.py:\d+: 'while .*': a loop, which may never end")
     assert "torch.jit.trace" in str(problem.hint)
 
 
@@ -331,10 +336,96 @@ def doubling(depth: int) -> bytes:
 
 def test_calls_that_double_sixty_times_are_refused(scripted: bytes) -> None:
     members = read_archive(PATH, scripted)
-    with pytest.raises(ModelError, match=r"runs \d+ operations, more than 50000") as caught:
+    with pytest.raises(ModelError, match=r"runs more than 50000 operations") as caught:
         read_torchscript("net.pt", members | {"code/__torch__/more.py": doubling(60)})
     assert caught.value.code == "E121"
     assert read_torchscript("net.pt", members | {"code/__torch__/more.py": doubling(10)})
+
+
+LOOPS = {
+    "range(1000000000)": "pass",
+    "range(50000)": "pass",
+    "range(49999)": "y = torch.relu(x)",
+    "range(200)": "for j in range(200):\n        for k in range(2):\n          pass",
+    "range(torch.dim(x))": "for j in range(torch.dim(x)):\n        for k in range(torch.dim(x)):\n          pass",
+    "range(" + "9" * 4000 + ")": "for j in range(" + "9" * 4000 + "):\n        pass",
+    "range(40000)": "y = __torch__.more.twice(x, )",
+}
+
+
+def with_loop(turns: str, body: str, before: str = "pass") -> bytes:
+    twice = "def twice(x: Tensor) -> Tensor:\n  return torch.add(torch.relu(x), x)\n"
+    loop = f"  {before}\n  for i in {turns}:\n      {body}\n  return x"
+    return f"{twice}def looping(x: Tensor, count: int=3) -> Tensor:\n{loop}".encode()
+
+
+@pytest.mark.parametrize("turns", LOOPS)
+def test_loop_whose_turns_multiply_beyond_the_limit_is_refused(scripted: bytes, turns: str) -> None:
+    members = read_archive(PATH, scripted)
+    with pytest.raises(ModelError, match=r"'__torch__\.more\.looping' runs more than 50000 operations") as caught:
+        read_torchscript("net.pt", members | {"code/__torch__/more.py": with_loop(turns, LOOPS[turns])})
+    assert caught.value.code == "E121"
+    assert read_torchscript("net.pt", members | {"code/__torch__/more.py": with_loop("range(99)", "pass")})
+
+
+def test_recursion_through_a_loop_is_refused(scripted: bytes) -> None:
+    members = read_archive(PATH, scripted)
+    more = with_loop("range(0)", "y = __torch__.more.looping(x, )")
+    with pytest.raises(ModelError, match=r"'__torch__\.more\.looping' calls itself"):
+        read_torchscript("net.pt", members | {"code/__torch__/more.py": more})
+
+
+def test_check_of_loops_cannot_be_replaced(scripted: bytes) -> None:
+    members = read_archive(PATH, scripted)
+    fake = b"def turns(count: int) -> int:\n  return count"
+    with pytest.raises(ModelError, match="a name that is kept for checks of loops"):
+        read_torchscript("net.pt", members | {CHECK_MEMBER: fake})
+
+
+@pytest.mark.parametrize(
+    ("turns", "before"),
+    [
+        ("range(count)", "pass"),
+        ("range(n)", "n = 3"),
+        ("range(n)", "n = 3\n  n = torch.mul(n, n)"),
+        ("range(torch.len(n))", "n = [1]"),
+        ("range(torch.numel(x))", "pass"),
+        ("range(__torch__.more.twice(x, ))", "pass"),
+        ("range(-1)", "pass"),
+        ("range(True)", "pass"),
+    ],
+)
+def test_computed_number_of_turns_is_checked_while_the_network_runs(scripted: bytes, turns: str, before: str) -> None:
+    members = read_archive(PATH, scripted) | {"code/__torch__/more.py": with_loop(turns, "count = 2", before)}
+    after = read_archive(PATH, read_torchscript("net.pt", members))
+    count = turns.removeprefix("range").removeprefix("(").removesuffix(")")
+    text = after["code/__torch__/more.py"].decode()
+    assert ast.unparse(ast.parse(f"range({CHECK}({count}))")) in text
+
+
+class Repeated(nn.Module):
+    """Runs as many times as a list, which doubles, is long."""
+
+    def __init__(self, doublings: int) -> None:
+        super().__init__()
+        self.doublings = doublings
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        turns = [1]
+        for _ in range(self.doublings):
+            turns = turns + turns
+        for _ in turns:
+            turns.append(1)
+            x = x + 1
+        return x
+
+
+def test_loop_of_computed_length_runs_to_its_limit_and_no_further(
+    to_script: Callable[..., bytes], difference: Callable[..., float]
+) -> None:
+    x = torch.randn(3, 2, 8, 8)
+    assert difference(Repeated(6), convert(to_script(Repeated(6))), x) < 1e-5
+    refused(to_script(Repeated(7)), "a loop of more than 64 turns", "E116")
 
 
 @pytest.fixture(scope="module")
@@ -390,7 +481,18 @@ def simple(to_script: Callable[..., bytes]) -> bytes:
         ("    scale = ", "    with x:\n      pass\n    scale = "),
         ("    scale = ", "    global x\n    scale = "),
         ("    scale = ", "    for i in [1]:\n      pass\n    scale = "),
-        ("    scale = ", "    for i in range(torch.len([1])):\n      y = torch.relu(x)\n    scale = "),
+        ("    scale = ", "    for i in range(3):\n      pass\n    else:\n      pass\n    scale = "),
+        ("    scale = ", "    for i in range(1, 3):\n      pass\n    scale = "),
+        ("    scale = ", "    for i, j in range(3):\n      pass\n    scale = "),
+        ("    scale = ", "    for self in range(3):\n      pass\n    scale = "),
+        ("    scale = ", "    for torch in range(3):\n      pass\n    scale = "),
+        ("    scale = ", "    for range in range(3):\n      pass\n    scale = "),
+        ("    scale = ", "    for i in range(self):\n      pass\n    scale = "),
+        ("    scale = ", "    for i in range(3):\n      self = i\n    scale = "),
+        ("    scale = ", "    for i in range(3):\n      torch.save(x, 'evil')\n    scale = "),
+        ("    scale = ", "    for i in range(torch.save(x, 'evil')):\n      pass\n    scale = "),
+        ("    scale = ", "    for i in range(3):\n      (self).forward(x, )\n    scale = "),
+        ("    scale = ", "    y = torch.append([x], self)\n    scale = "),
         ("  def forward", "  def __setstate__(self, x: int) -> None:\n    pass\n  def forward"),
         ("class ", "\0class "),
         ("class ", "('" * 300 + "class "),

@@ -4,12 +4,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from snnconvert.calibrate import random_scales
+from snnconvert.fold import PASSES
 from snnconvert.fold.max_pool import MovePoolBeforeActivation, Pooling, pools_averaged
-from snnconvert.graph import Graph, Node, Origin
+from snnconvert.graph import Graph, Node, Origin, apply_passes
 from snnconvert.network import normal_form, spiking_network
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
+from snnconvert.operators.affine import Affine
 from snnconvert.report.fates import fates
 
 
@@ -83,3 +86,22 @@ def test_pool_over_accumulated_currents_is_graded(nets: ModuleType) -> None:
     nodes = tuple(Node(each.name, each.operator, each.inputs, (each.name,)) for each in net.nodes)
     graph = Graph("net", "x", (2, 8, 8), nodes, "pool", (Origin("pool", "MaxPool"),))
     assert told(rows(graph, "exact")["pool"]) == ACCUMULATED
+
+
+def test_fates_of_a_rectifier_with_two_signs(nets: ModuleType) -> None:
+    """One layer a sign; the weights before and behind it are synapses of both."""
+    net = nets.Net(2, 8, 8)
+    net.conv("x", 3, name="before")
+    one = torch.ones((1, 1, 1))
+    parts = [net.relu("before", name="prelu.0"), net.add(Affine.of(-one), "before", name="prelu.1.0.0")]
+    parts[1] = net.add(Affine.of(-one / 4), net.relu(parts[1], name="prelu.1.0"), name="prelu.1")
+    net.sum(*parts, name="prelu")
+    net.conv("prelu", 4, name="behind")
+    nodes = tuple(Node(each.name, each.operator, each.inputs, (each.name.partition(".")[0],)) for each in net.nodes)
+    origins = tuple(Origin(name, "") for name in ("before", "prelu", "behind"))
+    graph = Graph("net", "x", (2, 8, 8), nodes, "behind", origins)
+    folded, _ = apply_passes(graph, PASSES, torch.randn((2, 2, 8, 8), generator=torch.Generator().manual_seed(0)))
+    found = rows(folded, "exact")
+    assert told(found["before"]) == ("weighted synapse", "on the constant input: computed once")
+    assert told(found["prelu"]) == ("spiking", "384 neurons in 2 layers")
+    assert told(found["behind"]) == ("weighted synapse", "")
