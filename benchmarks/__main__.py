@@ -3,7 +3,7 @@
 import sys
 import time
 
-from benchmarks import costs, fidelity, loading, mutations, neuron, reading
+from benchmarks import costs, fidelity, formats, loading, mutations, neuron, reading
 from benchmarks.report import DATA, save
 
 BENCHMARKS = {
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "memory": costs.memory,
     "neuron": neuron.run,
     "loading": loading.run,
+    "formats": formats.run,
     "reading": reading.run,
     "mutations": mutations.run,
     "mnist": fidelity.mnist,

@@ -19,7 +19,6 @@ from torch.export.pt2_archive._package import load_pt2
 from snnconvert.errors import LimitError, ModelError, SnnError
 from snnconvert.graph import Shape, relative_error
 from snnconvert.load.ends import require_size
-from snnconvert.load.memory import memory_limited
 from snnconvert.load.torch_sizes import SizeLimit
 from snnconvert.load.torchscript_sizes import with_known_sizes
 
@@ -33,17 +32,15 @@ _OPERATOR = re.compile(
 )
 
 
-def script_to_onnx(path: Path, archive: bytes, shape: Shape, memory: int | None) -> bytes:
+def script_to_onnx(path: Path, archive: bytes, shape: Shape) -> bytes:
     """Return a TorchScript network as an ONNX model; its batch is free where the exporter manages that.
-
-    ``memory`` is how many bytes torch may take, or None.
 
     Raises:
         ModelError: torch or its exporter cannot take it (E116, E120, E122).
         LimitError: it takes too much memory (E501).
     """
     problem = None
-    with _quietly(), memory_limited(memory):
+    with _quietly():
         for batch, free, sizes_first in ATTEMPTS:
             inputs = [_noise((count, *shape)) for count in ((batch, OTHER_BATCH) if free else (batch,))]
             try:
@@ -83,16 +80,14 @@ def _exported(network: torch.nn.Module, x: torch.Tensor, outputs: int, free: boo
     return buffer.getvalue()
 
 
-def program_to_onnx(path: Path, archive: bytes, memory: int | None) -> bytes:
+def program_to_onnx(path: Path, archive: bytes) -> bytes:
     """Return an exported program as an ONNX model; its batch is free where the program's is.
-
-    ``memory`` is how many bytes torch may take, or None.
 
     Raises:
         ModelError: torch or its exporter cannot take it (E116, E120, E122, E124).
         LimitError: it takes too much memory (E501).
     """
-    with _quietly(), memory_limited(memory), _told(path):
+    with _quietly(), _told(path):
         # not torch.export.load, which tells no reason
         program = load_pt2(io.BytesIO(archive)).exported_programs["model"]
         shapes = [
@@ -178,11 +173,7 @@ def _told(path: Path) -> Iterator[None]:
         raise
     except Exception as problem:  # noqa: BLE001 - torch's exceptions have no common base
         if isinstance(problem, MemoryError) or "bad_alloc" in str(problem) or "allocate memory" in str(problem):
-            raise LimitError(
-                "E501",
-                f"{path.name}: torch runs out of memory on the model",
-                "--trust-model lets it take all there is, if you know who made the file",
-            ) from None
+            raise LimitError("E501", f"{path.name}: torch runs out of memory on the model") from None
         found = _OPERATOR.search(str(problem))
         if found:
             name = next(filter(None, found.groups()))

@@ -9,10 +9,12 @@ from snnconvert.load.archive import read_archive
 from snnconvert.load.asked import Asked
 from snnconvert.load.ends import require_size
 from snnconvert.load.exported_program import read_program
+from snnconvert.load.isolation import Limits, isolated
 from snnconvert.load.torch_pickle import STORAGES, Global, global_names
 from snnconvert.load.torchscript import read_torchscript, traced_shape
 
-ROOM, SIZES = 2**32, 8  # bytes, and times the size of the file
+SECONDS, BYTES_A_SECOND = 60, 2**21  # that torch may take on an archive, and what it does in one of them
+ROOM, SIZES = 2**32, 8  # bytes that torch may take, and times the size of the archive
 ZIP_MAGIC = b"PK\x03\x04"
 PICKLE_MAGIC = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
 OLD_PROGRAM = "serialized_exported_program.json"
@@ -35,6 +37,7 @@ def torch_to_onnx(path: Path, content: bytes, asked: Asked) -> bytes:
     Raises:
         ModelError: the file holds what no network needs (E130, E131), is a pickle (E132) or a hostile archive (E133),
             or cannot be converted (E116, E120, E121, E122, E124).
+        LimitError: torch takes too long or too much memory on it, or crashes (E501).
     """
     if not content.startswith(ZIP_MAGIC):
         raise _pickled(path, content)
@@ -57,9 +60,13 @@ def _script(path: Path, content: bytes, members: Mapping[str, bytes], asked: Ask
     if shape is None:
         raise ModelError("E124", f"{path.name}: the file does not tell its input shape", "--input-shape 3,224,224")
     _require_usable(path, shape)
-    from snnconvert.load.torch_exporters import script_to_onnx  # here, since torch's exporters load slowly
 
-    return script_to_onnx(path, archive, shape, _room(content, asked.trust))
+    def work() -> bytes:
+        from snnconvert.load.torch_exporters import script_to_onnx  # here, since torch's exporters load slowly
+
+        return script_to_onnx(path, archive, shape)
+
+    return work() if asked.trust else isolated(path.name, work, _limits(archive))
 
 
 def _program(path: Path, content: bytes, members: Mapping[str, bytes], trust: bool) -> bytes:
@@ -70,14 +77,18 @@ def _program(path: Path, content: bytes, members: Mapping[str, bytes], trust: bo
             "export the network again with a newer torch",
         )
     archive = content if trust else read_program(path.name, members)
-    from snnconvert.load.torch_exporters import program_to_onnx  # as above
 
-    return program_to_onnx(path, archive, _room(content, trust))
+    def work() -> bytes:
+        from snnconvert.load.torch_exporters import program_to_onnx  # as above
+
+        return program_to_onnx(path, archive)
+
+    return work() if trust else isolated(path.name, work, _limits(archive))
 
 
-def _room(content: bytes, trust: bool) -> int | None:
-    """Return how many bytes torch may take."""
-    return None if trust else ROOM + SIZES * len(content)
+def _limits(archive: bytes) -> Limits:
+    """Return how long torch may take for an archive, and how much memory."""
+    return Limits(SECONDS + len(archive) / BYTES_A_SECOND, ROOM + SIZES * len(archive))
 
 
 def _require_usable(path: Path, shape: Shape) -> None:

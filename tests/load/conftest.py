@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import snnconvert.load.torch_exporters  # noqa: F401 - once, and not in every child that converts a file
 from snnconvert.load.archive import read_archive, write_archive
 
 Edit = Callable[[bytes], bytes]

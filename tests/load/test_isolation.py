@@ -1,0 +1,121 @@
+"""What a file makes torch do ends in time, takes bounded memory, writes nothing, and takes nobody with it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from snnconvert.errors import LimitError, ModelError
+from snnconvert.load import isolation, torch_model
+from snnconvert.load.asked import Asked
+from snnconvert.load.isolation import Limits, isolated
+from snnconvert.load.torch_model import torch_to_onnx
+
+pytestmark = pytest.mark.skipif(not isolation.POSSIBLE, reason="only Linux isolates")
+LIMITS = Limits(20, 2**28)
+
+
+class Doubling(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a = [1, 2, 3, 4]
+        a = a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a
+        a = a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a
+        a = a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a
+        a = a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a
+        a = a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a
+        a = a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a
+        return torch.relu(x) * len(a)
+
+
+def test_script_that_doubles_a_list_for_ever_runs_into_the_limit(
+    to_script: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_model, "ROOM", 2**28)
+    with pytest.raises(LimitError, match=r"E501.*net\.pt: torch runs out of memory") as refusal:
+        torch_to_onnx(Path("net.pt"), to_script(Doubling()), Asked((3,)))
+    assert refusal.value.exit_status == 7
+    assert "--trust-model" in refusal.value.hint
+
+
+def crash() -> bytes:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return b""
+
+
+def allocate() -> bytes:
+    return bytes(torch.zeros(2**30).numel())
+
+
+def fail() -> bytes:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("work", "words"),
+    [
+        (crash, r"torch crashes on the model \(SIGKILL\)"),
+        (allocate, r"torch crashes on the model \(an error of its own\)"),  # the exporters tell of memory
+        (lambda: bytes(2**30), "torch runs out of memory on the model"),
+        (fail, r"torch crashes on the model \(an error of its own\)"),
+        (lambda: os._exit(3), "torch crashes on the model"),
+    ],
+)
+def test_end_of_the_child_is_told_in_one_line(work: Callable[[], bytes], words: str) -> None:
+    with pytest.raises(LimitError, match=rf"E501.*net\.pt: {words}"):
+        isolated("net.pt", work, LIMITS)
+
+
+def test_child_that_takes_too_long_is_ended() -> None:
+    def sleep() -> bytes:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(60)
+        return b""
+
+    started = time.monotonic()
+    with pytest.raises(LimitError, match=r"torch takes more than 1 s"):
+        isolated("net.pt", sleep, Limits(0.9, 2**28))
+    assert time.monotonic() - started < 10
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_interrupt_ends_the_child_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(isolation, "_received", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        isolated("net.pt", lambda: time.sleep(60), LIMITS)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_answers_and_refusals_come_back_whole() -> None:
+    content = os.urandom(3_000_000)
+    assert isolated("net.pt", lambda: content, LIMITS) == content
+    assert isolated("net.pt", lambda: b"", LIMITS) == b""
+
+    def refuse() -> bytes:
+        raise ModelError("E116", "net.pt: \u00e9\n", None)
+
+    with pytest.raises(ModelError) as refusal:
+        isolated("net.pt", refuse, LIMITS)
+    assert (refusal.value.code, refusal.value.message, refusal.value.hint) == ("E116", "net.pt: \u00e9\n", None)
+
+
+def test_child_writes_neither_files_nor_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def write() -> bytes:
+        os.write(1, b"words")
+        os.write(2, b"more words")
+        (tmp_path / "file").write_bytes(b"content")
+        return b""
+
+    with pytest.raises(LimitError):
+        isolated("net.pt", write, LIMITS)
+    assert not (tmp_path / "file").exists() or (tmp_path / "file").stat().st_size == 0
+    assert capfd.readouterr() == ("", "")
