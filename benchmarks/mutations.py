@@ -101,6 +101,7 @@ def broken(kind: str) -> Callable[[int, Path], list[str]]:
 
 def work(kind: str, first: int, count: int) -> None:
     """Run mutations one after the other in this process; print a line of JSON for each, the seed before it begins."""
+    import snnconvert.load.torch_exporters  # noqa: F401 - once, and not in every child that converts a file
     from snnconvert.cli import main
 
     write = broken(kind)

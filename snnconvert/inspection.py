@@ -1,5 +1,6 @@
 """What becomes of every node of a model file, found without any samples."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from snnconvert.network import normal_form, spiking_network
 from snnconvert.neurons import NEURONS
 from snnconvert.report.fates import fates
 
-PROBE = 8  # random samples on which stages are compared
+PROBE = 8  # random samples on which stages are compared,
+PROBE_ELEMENTS = 2**22  # or fewer, where so many elements are enough
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ def inspect(path: Path, asked: Asked) -> Inspection:
         return Inspection(path.name, fates(origins, None), refused, [], [])
     loaded = read_model(file)
     shape = loaded.graph.input_shape
-    probe = np.random.default_rng(0).standard_normal((PROBE, *shape), np.float32)
+    samples = min(PROBE, max(PROBE_ELEMENTS // math.prod(shape), 1))
+    probe = np.random.default_rng(0).standard_normal((samples, *shape), np.float32)
     folded, checks = apply_passes(loaded.graph, PASSES, torch.from_numpy(probe))
     network = spiking_network(normal_form(folded, random_scales(folded, per_channel=True)), NEURONS["if"]())
     return Inspection(

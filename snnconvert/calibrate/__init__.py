@@ -2,14 +2,14 @@
 
 from snnconvert.calibrate.collect import collect
 from snnconvert.calibrate.histogram import RELATIVE_ERROR, LogHistogram
-from snnconvert.calibrate.statistics import ActivationStatistics, LayerStatistics, channel_axis, random_scales
+from snnconvert.calibrate.statistics import ActivationStatistics, LayerStatistics, channel_axes, random_scales
 
 __all__ = [
     "RELATIVE_ERROR",
     "ActivationStatistics",
     "LayerStatistics",
     "LogHistogram",
-    "channel_axis",
+    "channel_axes",
     "collect",
     "random_scales",
 ]

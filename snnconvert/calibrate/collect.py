@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnconvert.calibrate.histogram import LogHistogram
-from snnconvert.calibrate.statistics import ActivationStatistics, LayerStatistics, channel_axis
+from snnconvert.calibrate.statistics import ActivationStatistics, LayerStatistics, channel_axes
 from snnconvert.errors import DataError, ModelError
 from snnconvert.graph import Graph, Node, Role
 
@@ -28,10 +28,9 @@ def collect(
         ModelError: an activation is NaN or infinite (E117).
     """
     prepared = graph.mapped(lambda tensor: channels_last(tensor.to(device)))
-    layers = {}
+    axes, layers = channel_axes(graph), {}
     for node in graph.activations:
-        shape = graph.shapes[node.name]
-        axis = channel_axis(graph, node)
+        shape, axis = graph.shapes[node.name], axes[node.name]
         layers[node.name] = LayerStatistics(axis, len(shape), LogHistogram(shape[axis] if per_channel else 1))
 
     def observe(node: Node, output: Tensor) -> None:

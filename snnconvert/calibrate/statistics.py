@@ -17,25 +17,22 @@ from snnconvert.operators.reshape import Reshape, Transpose
 from snnconvert.operators.transposed_convolution import TransposedConvolution
 
 
-def channel_axis(graph: Graph, activation: Node) -> int:
-    """Return the axis of a sample along which an activation has its channels.
+def channel_axes(graph: Graph) -> dict[str, int]:
+    """Return, for every value, the axis of a sample along which it has its channels.
 
     It is the first axis behind a convolution, the last one behind a linear layer, and moves with transposes and
     reshapes.
     """
-    path, value, axis = [activation], activation.inputs[0], 0
-    while value in graph.by_name:
-        node = graph.by_name[value]
+    axes = {graph.input: 0}
+    for node in graph.nodes:
         if isinstance(node.operator, Linear):
-            axis = len(graph.shapes[value]) - 1
-            break
-        if isinstance(node.operator, Convolution | TransposedConvolution):
-            break
-        path.append(node)
-        value = node.inputs[0]
-    for node in reversed(path):
-        axis = _moved_axis(axis, node, graph.shapes[node.inputs[0]], graph.shapes[node.name])
-    return axis
+            axes[node.name] = len(graph.shapes[node.name]) - 1
+        elif isinstance(node.operator, Convolution | TransposedConvolution):
+            axes[node.name] = 0
+        else:
+            value = node.inputs[0]
+            axes[node.name] = _moved_axis(axes[value], node, graph.shapes[value], graph.shapes[node.name])
+    return axes
 
 
 def _moved_axis(axis: int, node: Node, before: Shape, after: Shape) -> int:
@@ -52,9 +49,9 @@ def _moved_axis(axis: int, node: Node, before: Shape, after: Shape) -> int:
 def random_scales(graph: Graph, per_channel: bool) -> dict[str, Tensor]:
     """Return a scale between 1/2 and 3/2 for every activation: what cannot be normalised by these cannot be by any."""
     make = torch.Generator().manual_seed(0)
-    scales = {}
+    axes, scales = channel_axes(graph), {}
     for node in graph.activations:
-        shape, axis = graph.shapes[node.name], channel_axis(graph, node)
+        shape, axis = graph.shapes[node.name], axes[node.name]
         values = torch.rand(shape[axis] if per_channel else 1, generator=make, dtype=torch.float64) + 0.5
         scales[node.name] = scale_of(values, axis, len(shape))
     return scales

@@ -41,14 +41,20 @@ class Graph:
     output: str
     origins: tuple[Origin, ...] = ()
     notes: tuple[str, ...] = ()
+    previous: "Graph | None" = field(default=None, repr=False, compare=False)  # what it was made from: checked already
     shapes: Mapping[str, Shape] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         shapes: dict[str, Shape] = {self.input: self.input_shape}
+        known, checked = ({}, {}) if self.previous is None else (self.previous.shapes, self.previous.by_name)
+        object.__setattr__(self, "previous", None)
         for node in self.nodes:
             missing = [name for name in node.inputs if name not in shapes]
             if missing or node.name in shapes:
                 raise InternalError("E903", f"node '{node.name}': not in topological order or named twice {missing}")
+            if checked.get(node.name) is node and all(shapes[name] == known[name] for name in node.inputs):
+                shapes[node.name] = known[node.name]
+                continue
             try:
                 shape = node.operator.infer_shape([shapes[name] for name in node.inputs])
             except ValueError as problem:
@@ -96,13 +102,15 @@ class Graph:
 
     def replace(self, **changes: object) -> "Graph":
         """Return a graph with some fields changed, checked again."""
-        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+        return dataclasses.replace(self, previous=self, **changes)  # type: ignore[arg-type]
 
     def with_nodes(self, nodes: Iterable[Node], output: str | None = None) -> "Graph":
         """Return a graph of these nodes, sorted, less those that the output does not need."""
-        by_name = {node.name: node for node in nodes}
+        listed = tuple(nodes)
         output = self.output if output is None else output
-        return self.replace(nodes=sort_nodes(by_name, output, self.input), output=output)
+        if not _in_order(listed, self.input, output):
+            listed = sort_nodes({node.name: node for node in listed}, output, self.input)
+        return self.replace(nodes=listed, output=output)
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> "Graph":
         """Return the graph with a function applied to every parameter."""
@@ -129,6 +137,17 @@ class Graph:
                     del values[name]
             values[node.name] = output
         return values[self.output]
+
+
+def _in_order(nodes: Sequence[Node], graph_input: str, output: str) -> bool:
+    """Tell whether each node stands behind those that it reads, once, and is read itself."""
+    computed, read = {graph_input}, {output}
+    for node in nodes:
+        if node.name in computed or not computed.issuperset(node.inputs):
+            return False
+        computed.add(node.name)
+        read.update(node.inputs)
+    return all(node.name in read for node in nodes)
 
 
 def sort_nodes(by_name: Mapping[str, Node], output: str, graph_input: str) -> tuple[Node, ...]:

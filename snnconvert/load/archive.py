@@ -18,6 +18,7 @@ MAX_BYTES = 2**31 - 1  # of all members together
 MAX_MEMBERS = 100_000
 MAX_EXPANSION = 100  # times the stored size, of a member that is not small
 SMALL = 2**20
+FREE = 2**26  # bytes of all members together that need no reason
 ROOT = "archive"
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _DEFERRED = 0x8  # flag: CRC and sizes follow the data
@@ -75,6 +76,8 @@ def _check_directory(path: Path, archive: zipfile.ZipFile, content: bytes) -> No
     if len(infos) > MAX_MEMBERS:
         raise _refused(path, f"{len(infos)} members, more than {MAX_MEMBERS}")
     total = sum(info.file_size for info in infos)
+    if total > FREE + MAX_EXPANSION * len(content):
+        raise _refused(path, f"its {len(content)} bytes unpack to {total}")
     if total > MAX_BYTES:
         raise _refused(path, f"its members unpack to {total} bytes, more than {MAX_BYTES}")
     names = set()

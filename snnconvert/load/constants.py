@@ -202,9 +202,17 @@ def _norm(value: Any, **settings: Any) -> Any:
 def _divide(left: Any, right: Any) -> Any:
     if bool(np.any(right == 0)):
         raise Unsupported("division by zero")
+    if left.dtype.kind == "i" and bool(np.any((left == np.iinfo(left.dtype).min) & (right == -1))):
+        raise Unsupported("the smallest integer divided by -1")  # a processor stops there
     if left.dtype.kind in "iu":  # ONNX divides integers towards zero
         return np.trunc(left.astype(np.float64) / right.astype(np.float64)).astype(left.dtype)
     return left / right
+
+
+def _remainder(left: Any, right: Any) -> Any:
+    if bool(np.any((right == 0) | (right == -1))):
+        raise Unsupported("the remainder of a division by 0 or -1")
+    return np.mod(left, right)
 
 
 def _elementwise(function: Callable[[Any], Any]) -> Callable[[OnnxNode], Array]:
@@ -216,7 +224,7 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "Sub": np.subtract,
     "Mul": np.multiply,
     "Div": _divide,
-    "Mod": np.mod,
+    "Mod": _remainder,
     "Pow": np.power,
     "Min": np.minimum,
     "Max": np.maximum,

@@ -11,6 +11,7 @@ import resource
 import select
 import signal
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -43,6 +44,7 @@ def isolated(where: str, work: Callable[[], bytes], limits: Limits) -> bytes:
     """
     if not POSSIBLE:
         return work()
+    tempfile.gettempdir()  # found by writing into it, which the child may not; torch asks for it when it is imported
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # other threads may run; the child uses none of their locks

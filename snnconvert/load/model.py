@@ -37,14 +37,25 @@ class Loaded:
 
         Raises:
             InternalError: they differ by more than rounding.
-            ModelError: the network's own output is NaN or infinite (E117).
+            ModelError: the network's own output is NaN, infinite or lost in rounding (E117).
         """
+        sample = torch.from_numpy(x)
         with torch.no_grad():
-            got = self.graph.run(torch.from_numpy(x))
+            got = self.graph.run(sample)
         expected = torch.from_numpy(self.reference.run(x))
         if not bool(expected.isfinite().all()):
             raise ModelError("E117", f"{self.path.name}: an output is NaN or infinite on these samples")
         error = relative_error(got, expected)
+        if not error <= LIMIT:
+            with torch.no_grad():
+                exact = self.graph.mapped(lambda tensor: tensor.double()).run(sample.double())
+            lost = relative_error(got, exact)
+            if not lost <= LIMIT / 10:
+                raise ModelError(
+                    "E117",
+                    f"{self.path.name}: rounding to float32 changes an output by {lost:.1g} of the largest",
+                    "the network cancels large numbers, and cannot be verified",
+                )
         return Equivalence("loaded network", "ONNX Runtime", error, LIMIT).require()
 
 

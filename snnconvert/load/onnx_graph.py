@@ -18,7 +18,7 @@ from snnconvert.operators.onnx_node import TooLarge
 from snnconvert.registry import did_you_mean
 
 DYNAMIC_BATCH = 2**31 - 1  # stands for the batch while shapes are read: a prime, and no size that a model names
-MAX_FOLDED = 2**28  # elements of all constants that are computed
+MAX_FOLDED = 2**30  # bytes of all constants that are computed
 PLAIN = (
     AttributeProto.FLOAT,
     AttributeProto.INT,
@@ -56,7 +56,7 @@ class _Building:
     sizes: dict[str, Shape] = field(default_factory=dict)  # of each node's output
     names: set[str] = field(default_factory=set)  # of nodes, and of values that stand for more of them
     origins: list[Origin] = field(default_factory=list)
-    folded: int = 0  # elements of computed constants
+    folded: int = 0  # bytes of computed constants
     refused: dict[str, ModelError] = field(default_factory=dict)  # by node name, in a survey
     unknown: set[str] = field(default_factory=set)  # ONNX values that a refused node computes, or one behind it
 
@@ -264,9 +264,9 @@ def _fold(building: _Building, view: OnnxNode, proto: onnx.NodeProto, where: str
         if folded is None:
             raise ModelError("E120", f"{where}: a constant is computed by an operator that is not supported")
         value = folded
-    building.folded += value.size
+    building.folded += value.nbytes
     if building.folded > MAX_FOLDED:
-        raise TooLarge(f"more than {MAX_FOLDED} elements of constants are computed")
+        raise TooLarge(f"more than {MAX_FOLDED} bytes of constants are computed")
     building.constants[proto.output[0]] = value
     building.origins.append(Origin(view.name, proto.op_type, "constant"))
     return True

@@ -10,6 +10,7 @@ import re
 
 MAX_LENGTH = 4000
 MAX_INTEGER = 2**63
+MAX_DEGREE = 4  # of a formula as a polynomial: sympy multiplies products of sums out
 SYMBOL = re.compile(r"s[0-9]{1,9}", re.ASCII)
 _FUNCTIONS = {"Add", "Mul", "FloorDiv"}
 _ASSUMPTIONS = {"positive", "integer", "nonnegative"}
@@ -24,9 +25,28 @@ def rewritten(text: str) -> str:
     if len(text) > MAX_LENGTH or not text.isascii():
         raise ValueError("too long")
     try:
-        return _written(ast.parse(text, mode="eval").body)
+        formula = ast.parse(text, mode="eval").body
+        written = _written(formula)
+        degree = _degree(formula)
     except (SyntaxError, RecursionError, MemoryError) as problem:
         raise ValueError(type(problem).__name__) from None
+    if degree > MAX_DEGREE:
+        raise ValueError(f"a product of {degree} symbols")
+    return written
+
+
+def _degree(node: ast.expr) -> int:
+    """Return the degree of a formula that could be written, with a quotient taken for a product."""
+    match node:
+        case ast.Name() | ast.Call(func=ast.Name(id="Symbol")):
+            return 1
+        case ast.Call(func=ast.Name(id=name), args=parts):
+            degrees = [_degree(part) for part in parts]
+            return max(degrees) if name == "Add" else sum(degrees)
+        case ast.BinOp(left=left, op=operation, right=right):
+            pair = (_degree(left), _degree(right))
+            return max(pair) if isinstance(operation, ast.Add | ast.Sub) else sum(pair)
+    return 0
 
 
 def _written(node: ast.expr) -> str:

@@ -1,13 +1,14 @@
 """The ATen operators that a file may name: they compute tensors, numbers or sizes from such, and nothing else.
 
-An allow-list, since ATen also reads and writes files (``aten::from_file``, ``aten::save``). What stands here is safe to
-run; whether it can be converted is decided where the ONNX model is read.
+An allow-list, since ATen also reads and writes files (``aten::from_file``, ``aten::save``), and since some operators
+believe sizes that they should compare (``_reshape_alias``, ``native_batch_norm``). What stands here is safe to run;
+whether it can be converted is decided where the ONNX model is read.
 """
 
 _WEIGHTED = """
     conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d _convolution convolution _convolution_mode
     linear addmm matmul mm bmm baddbmm addmv mv dot einsum
-    batch_norm _native_batch_norm_legit_no_training _native_batch_norm_legit native_batch_norm _batch_norm_impl_index
+    batch_norm _native_batch_norm_legit_no_training _batch_norm_impl_index
     instance_norm layer_norm native_layer_norm group_norm native_group_norm
 """
 _ACTIVATIONS = """
@@ -32,11 +33,11 @@ _ARITHMETIC = """
     __range_length __derive_index
 """
 _SHAPES = """
-    view _unsafe_view _reshape_alias reshape flatten unflatten ravel squeeze unsqueeze permute transpose t mT swapaxes
+    view _unsafe_view reshape flatten unflatten ravel squeeze unsqueeze permute transpose t mT swapaxes
     swapdims movedim moveaxis contiguous expand expand_as repeat tile cat concat concatenate stack hstack
     vstack dstack split split_with_sizes unsafe_split unsafe_split_with_sizes chunk unsafe_chunk tensor_split unbind
     narrow slice select index_select index gather take flip roll pad constant_pad_nd reflection_pad1d reflection_pad2d
-    replication_pad1d replication_pad2d view_as reshape_as unfold im2col col2im size sym_size sym_numel stride dim len
+    replication_pad1d replication_pad2d view_as reshape_as unfold size sym_size sym_numel stride dim len
     numel __getitem__ list
 """
 _CREATION = """

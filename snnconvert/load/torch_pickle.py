@@ -158,6 +158,8 @@ class Reader:
             case "NEWTRUE" | "NEWFALSE":
                 stack.append(name == "NEWTRUE")
             case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT" | "BINUNICODE":
+                if isinstance(argument, int) and not -(2**63) <= argument < 2**63:
+                    self._misplaced(name)
                 stack.append(argument)
             case "EMPTY_TUPLE":
                 stack.append(())
@@ -179,6 +181,8 @@ class Reader:
                 stack[-1].extend(items) if isinstance(stack[-1], list) else self._misplaced(name)
             case "SETITEMS":
                 items = self._popped()
+                if not all(type(key) in (str, int) for key in items[::2]):  # a nested tuple takes for ever to hash
+                    self._misplaced(name)
                 stack[-1].update(zip(items[::2], items[1::2], strict=True)) if isinstance(stack[-1], dict) else (
                     self._misplaced(name)
                 )

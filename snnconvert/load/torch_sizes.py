@@ -8,6 +8,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from snnconvert.load.ends import MAX_BATCH_ELEMENTS
 
+# where a number that is too large means the end, or is a value
+UNBOUNDED = {
+    "slice",
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "fill",
+    "full",
+    "scalar_tensor",
+    "where",
+}
+
 
 class TooLargeError(Exception):
     """A value would have more elements than the limit."""
@@ -28,6 +44,7 @@ class SizeLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run one operator, if its result is small enough."""
         kwargs = dict(kwargs or {})
+        self._require_sound(function, args)
         operands = list(_tensors((*args, *kwargs.values())))
         limit = max([MAX_BATCH_ELEMENTS, *(each.numel() for each in operands)])
         for shape in self._shapes(function, args, kwargs, operands):
@@ -35,6 +52,20 @@ class SizeLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.finding = f"a value of shape {tuple(shape)}, more than {limit} elements"
                 raise TooLargeError(self.finding)
         return function(*args, **kwargs)
+
+    def _require_sound(self, function: Any, args: tuple[Any, ...]) -> None:
+        """Refuse what an operator of torch would believe without looking."""
+        name = function._schema.name.removeprefix("aten::")
+        if name == "_native_batch_norm_legit_no_training":
+            channels = args[0].shape[1] if args[0].ndim > 1 else -1
+            if any(each is not None and tuple(each.shape) != (channels,) for each in args[1:5]):
+                self.finding = f"a batch norm of {channels} channels with parameters of other sizes"
+        elif name.startswith("upsample_bicubic"):  # it reads beyond its input for some scales, and cannot be converted
+            self.finding = "cubic interpolation"
+        elif name not in UNBOUNDED and any(abs(each) >= 2**31 for each in _integers(args)):
+            self.finding = f"{name} with a size of 2**31 or more"
+        if self.finding:
+            raise TooLargeError(self.finding)
 
     def _shapes(
         self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Sequence[torch.Tensor]
@@ -60,6 +91,15 @@ def _tensors(values: Iterable[Any]) -> Iterable[torch.Tensor]:
             yield value
         elif isinstance(value, tuple | list):
             yield from _tensors(value)
+
+
+def _integers(values: Iterable[Any]) -> Iterable[int]:
+    """Yield the whole numbers in nested sequences."""
+    for value in values:
+        if isinstance(value, int):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _integers(value)
 
 
 def _mapped(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:

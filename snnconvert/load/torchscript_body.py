@@ -10,6 +10,7 @@ from snnconvert.load.torchscript_code import (
     CASTS,
     RESERVED,
     TRUST,
+    TYPES,
     Class,
     Code,
     Function,
@@ -36,8 +37,6 @@ def check_bodies(code: Code, constants: int) -> None:
     Raises:
         ModelError: a function does more than a network needs (E130), or too much of it (E121).
     """
-    if CHECK_MEMBER in code.trees:
-        raise refused(CHECK_MEMBER, None, "a name that is kept for checks of loops")
     done: dict[str, int] = {}
     bodies = {name: _Body(code, function, constants) for name, function in code.functions.items()}
     for name in bodies:
@@ -73,8 +72,13 @@ class _Body:
         self._code = code
         self._constants = constants
         self._kinds: dict[str, str | None] = {}
-        for argument in function.node.args.args:
-            self._kinds[argument.arg] = self._instance(argument.annotation)
+        for position, argument in enumerate(function.node.args.args):
+            kind = self._instance(argument.annotation)
+            if kind != (
+                function.owner if position == 0 else None
+            ):  # torch believes that an argument is what it is said to be
+                raise self._refused(function.node, f"the type of the argument '{argument.arg}'")
+            self._kinds[argument.arg] = kind
         for statement in function.node.body:
             self._statement(statement)
 
@@ -211,6 +215,8 @@ class _Body:
             kind = arguments[position]
             for each in kind.elts if isinstance(kind, ast.List | ast.Tuple) else [kind]:
                 check_type(self.place, each, self._code)
+            if name in ("unchecked_cast", "uninitialized") and not _is_plain_type(kind):  # torch does not look
+                raise self._refused(node, told(node))
             for each in (*arguments[:position], *arguments[position + 1 :]):
                 self._plain(each)
             return None
@@ -229,7 +235,7 @@ class _Body:
         if isinstance(target, ast.Attribute):
             owner = self._value(target.value)
             if self._class(owner) is not None:
-                return self._archived_call(node, f"{owner}.{target.attr}")
+                return self._archived_call(node, f"{owner}.{target.attr}", method=True)
         raise self._refused(node, f"the call {told(node)}")
 
     def _named_call(self, node: ast.Call, name: str) -> str | None:
@@ -243,12 +249,14 @@ class _Body:
             return None
         raise self._refused(node, f"the operator {name} is not one that networks need")
 
-    def _archived_call(self, node: ast.Call, name: str | None) -> str | None:
+    def _archived_call(self, node: ast.Call, name: str | None, method: bool = False) -> str | None:
         if name is not None and self._is_tuple(name):
             return None
         function = None if name is None else self._code.functions.get(name)
         if name is None or function is None:
             raise self._refused(node, f"{told(node.func)} is not in the archive")
+        if function.owner is not None and not method:
+            raise self._refused(node, f"{told(node.func)}: a method without its object")
         self.callees[name] += self._turns
         return self._instance(function.node.returns)
 
@@ -257,3 +265,13 @@ class _Body:
             case ast.Call(args=[owner, ast.Constant(value=str() as name)], keywords=[]):
                 return self._read(node, self._value(owner), name)
         raise self._refused(node, told(node))
+
+
+def _is_plain_type(kind: ast.expr) -> bool:
+    """Tell whether a type is of numbers, text and tensors, alone, optional or in lists."""
+    match kind:
+        case ast.Name(id=name):
+            return name in TYPES
+        case ast.Subscript(value=ast.Name(id="Optional" | "List"), slice=inner):
+            return _is_plain_type(inner)
+    return False

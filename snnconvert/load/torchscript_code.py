@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from snnconvert.errors import ModelError
+from snnconvert.load.torchscript_loops import CHECK_MEMBER
 
 MAX_SOURCE = 2**26  # bytes
 TRUST = "--trust-model, if you know who made the file"
@@ -36,10 +37,11 @@ class Class:
 
 @dataclass(frozen=True)
 class Function:
-    """A function or method; ``place`` is the file that it stands in."""
+    """A function, or the method of a class ``owner``; ``place`` is the file that it stands in."""
 
     place: str
     node: ast.FunctionDef
+    owner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,10 @@ def read_code(where: str, members: Mapping[str, bytes]) -> Code:
         module = member[len(_DIRECTORY) : -len(".py")].replace("/", ".")
         if not all(NAME.fullmatch(part) for part in module.split(".")) or module.split(".")[0] != "__torch__":
             raise refused(place, None, "not the name of a module")
+        if module.startswith("__torch__.torch.classes"):
+            raise refused(place, None, "it stands where torch has classes of its own")
+        if member == CHECK_MEMBER:
+            raise refused(place, None, "a name that is kept for checks of loops")
         tree = _parsed(place, data)
         types.append((place, list(_declared(place, module, tree, code))))
         code.trees[member] = tree
@@ -114,6 +120,8 @@ def _parsed(place: str, data: bytes) -> ast.Module:
             if isinstance(node.value, str):
                 if not PLAIN_TEXT.fullmatch(node.value):  # a message; torch reads escapes in another way
                     node.value = "".join(sign if PLAIN_TEXT.fullmatch(sign) else "?" for sign in node.value)
+            elif isinstance(node.value, int) and node.value >= 2**63:
+                raise refused(place, node, "a number of more than 64 bits")
             elif not isinstance(node.value, int | float | None):
                 raise refused(place, node, f"a {type(node.value).__name__}")
     return tree
@@ -168,7 +176,7 @@ def _declared_in_class(place: str, entry: Class, member: ast.stmt, code: Code) -
             raise refused(place, member, f"class {entry.name} defines {name}, which runs when the file is loaded")
         case ast.FunctionDef(name=name):
             _enter(place, member, code, f"{entry.name}.{name}")
-            code.functions[f"{entry.name}.{name}"] = Function(place, member)
+            code.functions[f"{entry.name}.{name}"] = Function(place, member, entry.name)
             yield from _signature(place, member)
         case ast.Pass():
             pass
@@ -214,7 +222,11 @@ def _is_literal(node: ast.expr) -> bool:
             return True
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return all(map(_is_literal, items))
-        case ast.Call(func=ast.Name(id="annotate"), args=[_, ast.List() as value], keywords=[]):
+        case ast.Call(
+            func=ast.Name(id="annotate"),
+            args=[ast.Subscript(value=ast.Name(id="List"), slice=ast.Name()), ast.List() as value],
+            keywords=[],
+        ):
             return _is_literal(value)
         case ast.Name(id="inf" | "nan"):
             return True

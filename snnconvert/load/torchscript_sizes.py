@@ -1,7 +1,8 @@
 """Sizes that a TorchScript network computes, replaced by their values: a pooling window as large as the image, say.
 
 torch's exporter must know such a size, and loses the shapes on the way. So the network is asked: all whole numbers that
-it computes are read out at two batches, and those that are the same at both become constants.
+it computes are read out at two batches, and those that are the same at both become constants. Loops that run so many
+times are written out.
 """
 
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import torch
 
 from snnconvert.graph import Shape
+from snnconvert.load.torchscript_lists import resolve_lists
 
 BATCHES = (2, 5)
+ROUNDS = 3  # a size may depend on how long a list is, which a loop fills
 
 
 def with_known_sizes(network: torch.jit.ScriptModule, shape: Shape) -> torch.jit.ScriptModule:
@@ -21,7 +24,22 @@ def with_known_sizes(network: torch.jit.ScriptModule, shape: Shape) -> torch.jit
     """
     frozen: torch.jit.ScriptModule = torch.jit.freeze(network, optimize_numerics=False)
     graph: Any = frozen.graph
-    torch._C._jit_pass_inline(graph)
+    passes: Any = torch._C
+    passes._jit_pass_inline(graph)
+    for _ in range(ROUNDS):
+        _set_known(graph, shape)
+        passes._jit_pass_constant_propagation(graph)
+        passes._jit_pass_constant_loop_unrolling(graph)
+        passes._jit_pass_constant_propagation(graph)
+        resolve_lists(graph)
+        passes._jit_pass_dce(graph)
+        if not any(graph.findAllNodes(kind) for kind in ("prim::Loop", "aten::append", "aten::pop")):
+            break
+    return frozen
+
+
+def _set_known(graph: Any, shape: Shape) -> None:
+    """Make constants of the numbers that are the same at both batches."""
     first, second = (_numbers_at((batch, *shape), graph) for batch in BATCHES)
     for value, here, there in zip(_numbers(graph), first, second, strict=True):
         if here == there:
@@ -30,8 +48,6 @@ def with_known_sizes(network: torch.jit.ScriptModule, shape: Shape) -> torch.jit
             constant.output().setType(torch._C.IntType.get())
             constant.insertBefore(value.node())
             value.replaceAllUsesWith(constant.output())
-    torch._C._jit_pass_dce(graph)
-    return frozen
 
 
 def _numbers(graph: Any) -> list[Any]:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnconvert.calibrate import RELATIVE_ERROR, ActivationStatistics, channel_axis, collect
+from snnconvert.calibrate import RELATIVE_ERROR, ActivationStatistics, channel_axes, collect
 from snnconvert.errors import DataError, ModelError
 from snnconvert.graph import Graph, Node
 from snnconvert.operators.activation import ReLU
@@ -174,7 +174,7 @@ def channels_of(node: Node, shape: tuple[int, ...], *more: Node) -> int:
     """Return the channel axis of a ReLU behind the last of the nodes."""
     nodes = (node, *more)
     graph = Graph("axis", "x", shape, (*nodes, Node("relu", ReLU(), (nodes[-1].name,))), "relu")
-    return channel_axis(graph, graph.by_name["relu"])
+    return channel_axes(graph)["relu"]
 
 
 def linear(name: str, source: str = "x") -> Node:
@@ -201,7 +201,7 @@ def test_channels_are_found_through_sums_and_affine_maps() -> None:
 
 def test_channels_of_a_relu_on_the_input_are_on_the_first_axis() -> None:
     graph = Graph("axis", "x", (3, 5, 5), (Node("relu", ReLU(), ("x",)),), "relu")
-    assert channel_axis(graph, graph.by_name["relu"]) == 0
+    assert channel_axes(graph)["relu"] == 0
 
 
 def test_channels_on_the_last_axis_are_counted_apart() -> None:

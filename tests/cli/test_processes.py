@@ -179,3 +179,15 @@ def test_read_only_disk_is_refused_before_any_work(job: list[str], work: Path) -
     error, hint = done.stderr.splitlines()
     assert error == f"error[E401]: {work}/disk/net_snn: '{work}/disk' is not writable"
     assert hint == "hint: --out DIR writes elsewhere"
+
+
+def test_torch_file_is_converted_in_a_process_of_its_own_accord(shell: Callable, work: Path) -> None:
+    """A plain process, in which nothing was imported or asked for before."""
+    import torch
+    from torch import nn
+
+    program = torch.export.export(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), (torch.zeros(2, 4),))
+    torch.export.save(program, work / "net.pt2")
+    result = shell("inspect", "net.pt2")
+    assert (result.status, result.err) == (0, "")
+    assert "net.pt2: 2 weighted synapse, 1 spiking" in result.out

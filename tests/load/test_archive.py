@@ -106,3 +106,8 @@ def test_directory_that_points_outside_is_refused() -> None:
     content = bytearray(zipped(("net/0", b"abc")))
     struct.pack_into("<I", content, content.index(b"PK\x01\x02") + 42, 2**31)
     refused(bytes(content), "not a sound zip archive")
+
+
+def test_many_small_members_that_unpack_to_much_are_refused() -> None:
+    content = zipped(*((f"net/{number}", bytes(2**20)) for number in range(200)))
+    refused(content, r"its \d+ bytes unpack to 209715200")

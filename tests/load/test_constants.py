@@ -71,7 +71,7 @@ def test_many_constants_that_are_large_together_are_refused(save_onnx: Save, mon
     monkeypatch.setattr(onnx_graph, "MAX_FOLDED", 10_000)
     nodes = [make("ConstantOfShape", ["s"], [f"c{index}"]) for index in range(20)]
     nodes += [make("Sum", [node.output[0] for node in nodes], ["c"]), make("Add", ["x", "c"], ["y"])]
-    with pytest.raises(ModelError, match="more than 10000 elements of constants") as refusal:
+    with pytest.raises(ModelError, match="more than 10000 bytes of constants") as refusal:
         load_model(save_onnx(nodes, {"s": ints(1000)}))
     assert refusal.value.code == "E122"
 
@@ -101,6 +101,12 @@ BROKEN = {
         "a range without end",
     ),
     "division by zero": ([make("Div", ["w", "z"], ["c"])], {"w": noise(3), "z": noise(3) * 0}, "division by zero"),
+    "smallest integer by -1": (
+        [make("Div", ["w", "z"], ["c"])],
+        {"w": ints(-(2**63)), "z": ints(-1)},
+        "the smallest integer divided by -1",
+    ),
+    "remainder by -1": ([make("Mod", ["w", "z"], ["c"])], {"w": ints(7), "z": ints(-1)}, "a division by 0 or -1"),
     "shapes that do not fit": ([make("Add", ["w", "z"], ["c"])], {"w": noise(3), "z": noise(4)}, "malformed"),
     "an operator that is not folded": ([make("Relu", ["w"], ["c"])], {"w": noise(3)}, "constant is computed by an op"),
     "no inputs": ([make("RandomNormal", [], ["c"], shape=[3])], {}, "a constant is computed by an operator"),

@@ -67,3 +67,9 @@ def test_what_torch_writes_stays_as_it_is() -> None:
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         rewritten(text)
+
+
+def test_product_of_sums_that_multiplies_out_to_millions_of_terms_is_refused() -> None:
+    with pytest.raises(ValueError, match="a product of 20 symbols"):
+        rewritten("*".join(f"(s1 + s2 + {number})" for number in range(20)))
+    assert rewritten("(s1 + 1)*(s2 + 1)*s3//2")

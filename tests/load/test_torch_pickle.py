@@ -112,3 +112,13 @@ def test_names_are_found_in_every_protocol(protocol: int) -> None:
     for name in ("dis", "genops"):
         assert Global("pickletools", name) in names
     assert Global("snnconvert.load.torch_pickle", "Global") in names
+
+
+@pytest.mark.parametrize("value", [{(1,): 2, "a": 1}, {None: 1, "a": 1}, {0.5: 1, "a": 1}])
+def test_key_that_is_neither_text_nor_a_number_is_refused(value: dict[Any, int]) -> None:
+    refused(pickletools.optimize(pickle.dumps(value, 2)), "uses SETITEMS where no TorchScript file needs it")
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 2**200])
+def test_number_beyond_64_bits_is_refused(value: int) -> None:
+    refused(pickle.dumps(value, 2), "uses LONG1 where no TorchScript file needs it")

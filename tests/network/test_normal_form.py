@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from snnconvert.calibrate import channel_axis
+from snnconvert.calibrate import channel_axes
 from snnconvert.graph import Graph, Node, relative_error, scale_of
 from snnconvert.network import NormalForm, normal_form, spiking_network
 from snnconvert.neurons import NEURONS
@@ -29,7 +29,7 @@ def random_scales(graph: Graph, per_channel: bool, seed: int = 0, powers: bool =
     make = torch.Generator().manual_seed(seed)
     scales = {}
     for node in graph.activations:
-        axis, shape = channel_axis(graph, node), graph.shapes[node.name]
+        axis, shape = channel_axes(graph)[node.name], graph.shapes[node.name]
         count = shape[axis] if per_channel else 1
         drawn = 2.0 ** torch.randint(-3, 4, (count,), generator=make)
         if not powers:

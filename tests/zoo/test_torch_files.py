@@ -28,7 +28,7 @@ def save(net: nn.Module, x: Tensor, folder: Path, form: str) -> Path:
         return path
 
 
-NAMES = ("ResNet-18", "MobileNetV2", "GoogLeNet", "ShuffleNetV2")
+NAMES = ("ResNet-18", "MobileNetV2", "GoogLeNet", "ShuffleNetV2", "U-Net, nearest")
 
 
 @pytest.mark.parametrize(
