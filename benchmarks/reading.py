@@ -91,10 +91,10 @@ def run() -> Section:
             rows.append([kind, f"{size:.0f} MiB", *cells])
     told = [f"**missed by {', '.join(found)}**" if found else "**met**" for found in (missed, beyond)]
     verdict = (
-        f"Goal (at most {MOST_SECONDS:g} s and {MOST_SIZES:g} x the file's size more than the format's own library takes "
-        f"to load it): {told[0]}; against loading and exporting to ONNX, which torch's formats need here: {told[1]}. "
-        f"Medians of {ROUNDS} turns; imports not counted. Ours ends with a checked graph and a session of ONNX Runtime; "
-        "the peak of the child in which torch works is added, pages that it shares included."
+        f"Goal (at most {MOST_SECONDS:g} s and {MOST_SIZES:g} x the file's size more than its library takes): "
+        f"{told[0]}; against its loading and exporting to ONNX, which torch's formats need here: {told[1]}. "
+        f"Medians of {ROUNDS}; imports not counted. Ours ends with a checked graph and a session of ONNX Runtime; "
+        "the peak of the child in which torch works is added, with the pages that it shares."
     )
     header = ["format", "file", "loaded by its library", "peak", "and exported", "peak", "ours", "peak"]
     return Section("reading", "Cost of reading a model file safely", header, rows, verdict, machine())
