@@ -6,6 +6,7 @@ Every mutation is told by its kind and a seed: ``python -m benchmarks.mutations 
 import contextlib
 import io
 import json
+import math
 import random
 import subprocess
 import sys
@@ -15,6 +16,9 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.report import HERE, Section, machine
 
@@ -40,6 +44,24 @@ def archive_mutated(content: bytes, rng: random.Random) -> bytes:
         for each, value in members.items():
             archive.writestr(each, value)
     return out.getvalue()
+
+
+def small_network(shape: tuple[int, ...]) -> bytes:
+    """Return a linear layer and a rectifier on samples of a shape, as ONNX."""
+    weight = np.random.default_rng(0).normal(size=(5, math.prod(shape))).astype(np.float32)
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["f"]),
+        helper.make_node("Gemm", ["f", "w"], ["z"], transB=1),
+        helper.make_node("Relu", ["z"], ["y"]),
+    ]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *sizes])
+        for name, sizes in (("x", shape), ("y", (5,)))
+    ]
+    graph = helper.make_graph(nodes, "net", values[:1], values[1:], [numpy_helper.from_array(weight, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def torch_files() -> dict[str, bytes]:
@@ -84,10 +106,19 @@ def broken(kind: str) -> Callable[[int, Path], list[str]]:
                     (place / each).write_bytes(files[each])
             (place / name).write_bytes(data_mutations.mutated(name, files[name], seed))
             pictures = name.endswith((".png", ".jpg", ".bmp", ".webp", ".csv"))
+            shape = (3, 10, 10) if pictures else (3, 32, 32) if name.endswith(".bin") else (3, 4)
+            (folder / "net.onnx").write_bytes(small_network(shape))
             path = place if pictures else place / name
-            more = ["--preprocess", "resize=8,crop=8"] if pictures else []
-            model = ROOT / "models" / "digits_mlp.onnx"
-            return ["convert", str(model), "--calib", str(path), "--steps", "1", "--out", str(folder / "out"), *more]
+            return [
+                "convert",
+                str(folder / "net.onnx"),
+                "--calib",
+                str(path),
+                "--steps",
+                "1",
+                "--out",
+                str(folder / "out"),
+            ]
 
         return data_file
     content = torch_files()[kind]

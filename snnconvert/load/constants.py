@@ -85,7 +85,7 @@ def _cast(node: OnnxNode) -> Array:
 def _reshape(node: OnnxNode) -> Array:
     value = node.constant(0)
     target = node.integers("shape", index=1)
-    if not node.integer("allowzero", 0):
+    if not node.flag("allowzero", False):
         if any(size == 0 and axis >= value.ndim for axis, size in enumerate(target)):
             raise Unsupported(f"shape {target} for a constant with {value.ndim} axes")
         target = tuple(value.shape[axis] if size == 0 else size for axis, size in enumerate(target))
@@ -187,9 +187,9 @@ def _binary(function: Callable[[Any, Any], Any]) -> Callable[[OnnxNode], Array]:
 def _reduction(function: Callable[..., Any]) -> Callable[[OnnxNode], Array]:
     def folder(node: OnnxNode) -> Array:
         value, axes = node.constant(0), node.integers("axes", (), index=1)
-        if not axes and node.integer("noop_with_empty_axes", 0):
+        if not axes and node.flag("noop_with_empty_axes", False):
             return value
-        result = function(value, axis=axes or None, keepdims=bool(node.integer("keepdims", 1)))
+        result = function(value, axis=axes or None, keepdims=node.flag("keepdims", True))
         return np.asarray(result).astype(value.dtype)
 
     return folder

@@ -70,7 +70,7 @@ def read_batch_normalization(node: OnnxNode) -> Reading:
     Restrictions: inference mode; where it cannot fold it stays, as one weight and bias a channel.
     """
     name, shape = node.data()
-    if node.integer("training_mode", 0) or node.outputs > 1:  # before opset 14, more outputs meant training
+    if node.flag("training_mode", False) or node.outputs > 1:  # before opset 14, more outputs meant training
         raise Unsupported("training_mode = 1 uses the statistics of the batch", "export the network in eval mode")
     if not shape:
         raise Unsupported("a sample without channels")

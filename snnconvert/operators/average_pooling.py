@@ -137,9 +137,9 @@ def read_average_pool(node: OnnxNode) -> Reading:
     if len(kernel) not in (1, 2):
         raise Unsupported(f"a pool in {len(kernel)} dimensions; 1 and 2 are supported")
     window = read_window(node, kernel, shape[1:])
-    extension = ceil_extension(window, shape[1:]) if node.integer("ceil_mode", 0) else (0,) * len(kernel)
+    extension = ceil_extension(window, shape[1:]) if node.flag("ceil_mode", False) else (0,) * len(kernel)
     require_elements(extended(window, extension), shape[1:])
-    return Reading(AveragePool(window, bool(node.integer("count_include_pad", 0)), extension), (name,))
+    return Reading(AveragePool(window, node.flag("count_include_pad", False), extension), (name,))
 
 
 @READERS.register("GlobalAveragePool")
@@ -163,7 +163,7 @@ def read_reduction(node: OnnxNode) -> Reading:
     if not axes:
         raise Unsupported("it reduces over every axis, the batch included", "name its axes")
     chosen = tuple(sorted({node.sample_axis(axis, len(shape)) for axis in axes}))
-    mean = Mean(chosen, bool(node.integer("keepdims", 1)))
+    mean = Mean(chosen, node.flag("keepdims", True))
     if node.op_type == "ReduceMean":
         return Reading(mean, (name,))
     count = math.prod(shape[axis] for axis in chosen)

@@ -78,12 +78,12 @@ def read_gemm(node: OnnxNode) -> Reading:
     Restrictions: constant W and C; no transA.
     """
     name, shape = node.data()
-    if node.integer("transA", 0):
+    if node.flag("transA", False):
         raise Unsupported("transA mixes the samples of a batch")
     weight = node.weight(1)
     if weight.ndim != 2 or len(shape) != 1:
         raise Unsupported(f"inputs of rank {len(shape) + 1} and {weight.ndim}; both must have rank 2")
-    weight = (weight if node.integer("transB", 0) else weight.T) * np.float32(node.number("alpha", 1.0))
+    weight = (weight if node.flag("transB", False) else weight.T) * np.float32(node.number("alpha", 1.0))
     bias = None
     if node.optional(2) is not None:
         added = node.weight(2) * np.float32(node.number("beta", 1.0))

@@ -61,7 +61,7 @@ def read_max_pool(node: OnnxNode) -> Reading:
     if len(kernel) not in (1, 2):
         raise Unsupported(f"a pool in {len(kernel)} dimensions; 1 and 2 are supported")
     window = read_window(node, kernel, shape[1:])
-    if node.integer("ceil_mode", 0):
+    if node.flag("ceil_mode", False):
         window = extended(window, ceil_extension(window, shape[1:]))
     require_elements(window, shape[1:])
     return Reading(MaxPool(window), (name,))
@@ -93,7 +93,7 @@ def read_reduce_max(node: OnnxNode) -> Reading:
         raise Unsupported(f"axes {axes} of a sample of shape {shape}; all axes of space are supported")
     rank = len(shape) - 1
     pool = MaxPool(Window(shape[1:], (1,) * rank, (1,) * rank, (0,) * rank, (0,) * rank))
-    return Reading(pool, (name,)) if node.integer("keepdims", 1) else composed(name, pool, Reshape(shape[:1]))
+    return Reading(pool, (name,)) if node.flag("keepdims", True) else composed(name, pool, Reshape(shape[:1]))
 
 
 def examples() -> Iterator[tuple[Operator, list[Shape]]]:

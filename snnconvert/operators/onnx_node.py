@@ -108,6 +108,13 @@ class OnnxNode:
             raise Unsupported(f"attribute '{name}' is no integer")
         return value
 
+    def flag(self, name: str, default: bool) -> bool:
+        """Return an integer attribute that is 0 or 1; of other numbers nobody knows what they mean."""
+        value = self.integer(name, int(default))
+        if value not in (0, 1):
+            raise Unsupported(f"attribute '{name}' is {value}, neither 0 nor 1")
+        return bool(value)
+
     def number(self, name: str, default: float) -> float:
         """Return a float attribute."""
         value = self.attributes.get(name, default)

@@ -143,7 +143,7 @@ def read_reshape(node: OnnxNode) -> Reading:
     _, shape = node.data()
     source = (node.batch, *shape)
     target = wished = node.integers("shape", index=1)
-    if not node.integer("allowzero", 0):
+    if not node.flag("allowzero", False):
         if any(size == 0 and axis >= len(source) for axis, size in enumerate(target)):
             raise Unsupported(f"shape {target} for a tensor with {len(source)} axes")
         target = tuple(source[axis] if size == 0 else size for axis, size in enumerate(target))

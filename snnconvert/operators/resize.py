@@ -148,7 +148,7 @@ def read_resize(node: OnnxNode) -> Reading:
             raise TooLarge(f"it makes a sample of more than {MAX_ELEMENTS} elements")
         if target < 1:
             raise Unsupported(f"axis {axis + 1} of size {size} becomes empty")
-        if mode == "linear" and node.integer("antialias", 0) and scale < 1:
+        if mode == "linear" and node.flag("antialias", False) and scale < 1:
             raise Unsupported("antialias = 1", "export with antialias = 0")
         places = _places(places_by, size, target, scale)
         taken = mode == "nearest"

@@ -260,6 +260,7 @@ BATCH = {
     "prelu of a slope for each sample": refuse(
         "E123", "a constant of shape", "PRelu", "s", weights={"s": noise(3, 1, 1, 1)}
     ),
+    "ceil_mode 3": refuse("E123", "'ceil_mode' is 3, neither 0 nor 1", "MaxPool", kernel_shape=[2, 2], ceil_mode=3),
     "max of three": refuse("E123", "of 3 values", "Max", "x", "x"),
     "sum over everything": refuse("E123", "the batch included", "ReduceSum"),
     "largest of a row": refuse("E123", "all axes of space", "ReduceMax", "a", weights={"a": ints(3)}),
