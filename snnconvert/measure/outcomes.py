@@ -23,8 +23,12 @@ def wilson(correct: int, samples: int, z: float = 1.959963984540054) -> tuple[fl
 
 
 def top1(output: np.ndarray) -> np.ndarray:
-    """Return the class of each sample of outputs ``(N, classes)``; of dense outputs, the class at each position."""
-    return np.asarray(output.argmax(1), np.int32)
+    """Return the class of each sample of outputs ``(N, classes)``; of dense outputs, the class at each position.
+
+    Where there is one output only, nothing was chosen: -1, as for an answer that is not known.
+    """
+    chosen = np.asarray(output.argmax(1), np.int32)
+    return chosen if output.shape[1] > 1 else chosen - 1
 
 
 class Outcomes:
@@ -59,9 +63,8 @@ class Outcomes:
         """
         self.samples += snn.shape[1]
         known = ann.reshape(len(ann), -1)[:, 0] >= 0
-        if self.classes is not None or snn.ndim > 2:  # of one value there is nothing to agree on
-            self._agreed += (snn[:, known] == ann[known]).reshape(len(snn), -1).sum(1)
-            self._compared += int(ann[known].size)
+        self._agreed += (snn[:, known] == ann[known]).reshape(len(snn), -1).sum(1)
+        self._compared += int(ann[known].size)
         if self.classes is not None:
             self._snn.append(snn)
             self._ann.append(ann)

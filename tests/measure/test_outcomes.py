@@ -119,9 +119,10 @@ def test_dense_outputs_have_no_accuracy() -> None:
     assert (outcomes.snn.size, outcomes.ann.size, outcomes.labels) == (0, 0, None)
 
 
-def test_single_values_have_nothing_to_agree_on() -> None:
-    outcomes = Outcomes((1,), None)
-    outcomes.add(np.zeros((1, 3), np.int32), np.ones(1), np.ones(1), np.zeros(3, np.int32), np.array([0, 1, 2]))
+@pytest.mark.parametrize("shape", [(3, 1), (3, 1, 4, 5)])
+def test_single_outputs_have_nothing_to_agree_on(shape: tuple[int, ...]) -> None:
+    outcomes, output = Outcomes((1,), None), np.random.default_rng(0).random(shape)
+    outcomes.add(top1(output)[None], np.ones(1), np.ones(1), top1(output), np.array([0, 1, 2]))
     outcomes.add_outputs(np.array([1.0]), 4.0)
     (row,) = outcomes.document(macs(1, 1))["steps"]
     assert (row["accuracy"], row["agreement"], row["output_error"]) == (None, None, 0.5)
