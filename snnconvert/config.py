@@ -46,11 +46,14 @@ class ConvertOptions(Options):
     percentile: Annotated[float, Field(gt=0, le=100)] = 99.9
     percentile_of: Literal["nonzero", "all"] = "nonzero"
     per_channel: bool = True
-    neuron: Literal["if"] = "if"
+    neuron: str = "if"
     reset: Literal["subtract", "zero"] = "subtract"
     initial_potential: Annotated[float, Field(ge=0, lt=1)] = 0.5
     max_pool: Literal["exact", "gate", "average", "before"] = "exact"
     steps: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = (1, 2, 4, 8, 16, 32)
+    onset_delay: Annotated[int, Field(ge=0, le=100_000)] = 0
+    warm_up: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    readout_from: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
     @field_validator("steps", mode="before")
     @classmethod
@@ -64,7 +67,8 @@ class Job(Options):
     """One conversion: everything that its result depends on.
 
     ``input_shape`` is of one sample, ``output_name`` one of several outputs; both None where the model file tells.
-    ``skip_bad`` images that cannot be read are passed over; ``workers`` threads decode images, and change no result.
+    ``neuron`` holds parameters of the neuron model ``convert.neuron``. ``skip_bad`` images that cannot be read are passed
+    over; ``workers`` threads decode images, and change no result.
     """
 
     model: str
@@ -75,6 +79,7 @@ class Job(Options):
     eval: EvaluationOptions = EvaluationOptions()
     preprocess: dict[str, Any] = {}
     convert: ConvertOptions = ConvertOptions()
+    neuron: dict[str, float | int | str | None] = {}
     seed: int = 0
     skip_bad: Annotated[int, Field(ge=0)] = 0
     workers: Annotated[int, Field(ge=0, le=64)] = 2

@@ -1,5 +1,6 @@
 """The main job as one story: load, fold, calibrate, normalise, convert, simulate, measure, write."""
 
+import dataclasses
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +29,8 @@ from snnconvert.fold import PASSES, MovePoolBeforeActivation, pools_averaged
 from snnconvert.graph import Equivalence, Graph, apply_passes, relative_error
 from snnconvert.load import Asked, Loaded, load_model
 from snnconvert.measure import LayerErrors, Outcomes, ann_macs, first_layer_macs, graded_macs, top1
-from snnconvert.network import NormalForm, SpikingNetwork, normal_form, spiking_network
-from snnconvert.neurons import NEURONS
+from snnconvert.network import NormalForm, Schedule, SpikingNetwork, normal_form, spiking_network
+from snnconvert.neurons import NEURONS, Neuron, make_neuron
 from snnconvert.report.documents import as_json, calibration_document, predictions, run_record
 from snnconvert.report.evaluate_script import evaluate_script
 from snnconvert.report.evaluator import check_classes
@@ -164,9 +165,9 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
         folded, moved = apply_passes(folded, [MovePoolBeforeActivation()], sample)
         checks += moved
     pooled = pools_averaged(folded) if options.max_pool == "average" else folded  # the ANN stays the user's own
-    neuron = NEURONS[options.neuron](options.reset, options.initial_potential)
+    neuron, schedule = neuron_of(job), schedule_of(job)
     trial = normal_form(pooled, random_scales(pooled, options.per_channel))
-    spiking_network(trial, neuron, options.max_pool)  # what no scales could convert is refused now, too
+    spiking_network(trial, neuron, options.max_pool, schedule)  # what no scales could convert is refused now, too
     progress.stage("calibrate", len(calib))
     statistics = collect(pooled, calib.batches(job.calib.batch_size, progress.advance), options.per_channel, device)
     scales, dead = percentile_scales(statistics, options.percentile, options.percentile_of == "nonzero")
@@ -176,7 +177,7 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
         error = relative_error(normal.graph.run(sample), pooled.run(sample))
     compared = "folded network" if pooled is folded else "folded network with averaged pools"
     form = Equivalence("normal form as an ANN", compared, error, FORM_LIMIT).require()
-    network = spiking_network(normal, neuron, options.max_pool)
+    network = spiking_network(normal, neuron, options.max_pool, schedule)
     notes += network.pool_notes
     if network.graded:
         listed = ", ".join(f"'{name}'" for name in network.graded[:8])
@@ -203,6 +204,29 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
         notes,
         warnings,
     )
+
+
+def neuron_of(job: Job) -> Neuron:
+    """Return the neuron model that the job asks for; its general options are parameters of those that have them.
+
+    Raises:
+        UsageError: no such neuron (E002), a wrong parameter, or an option that it does not have (E003).
+    """
+    model, given = NEURONS[job.convert.neuron], dict(job.neuron)
+    known = {each.name for each in dataclasses.fields(model)}  # type: ignore[arg-type]
+    if "reset" in known:
+        given = {"reset": job.convert.reset, **given}
+    elif job.convert.reset != "subtract":
+        raise UsageError("E003", f"--reset: the neuron '{job.convert.neuron}' resets in its own way", "--neuron if")
+    if "initial_potential" in known and job.convert.neuron != "lif":
+        given = {"initial_potential": job.convert.initial_potential, **given}
+    return make_neuron(job.convert.neuron, given)
+
+
+def schedule_of(job: Job) -> Schedule:
+    """Return when layers fire, made for the largest of the steps."""
+    options = job.convert
+    return Schedule(options.steps[-1], options.onset_delay, options.warm_up, options.readout_from)
 
 
 def asked_of(job: Job) -> Asked:
@@ -249,7 +273,10 @@ def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -
     simulator = Simulator(network, device)
     ann = conversion.folded.mapped(lambda tensor: tensor.to(device))
     axes = {name: layer.axis for name, layer in conversion.statistics.layers.items()}
-    layers, outcomes = LayerErrors(network, axes, steps[-1]), Outcomes(steps, class_count(conversion.folded))
+    layers, outcomes = (
+        LayerErrors(network, axes),
+        Outcomes(steps, class_count(conversion.folded), network.schedule_document),
+    )
     labels = chosen.labels
     progress.stage("evaluate", len(chosen))
     for batch in chosen.batches(conversion.job.eval.batch_size, progress.advance):
@@ -257,16 +284,16 @@ def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -
         expected = conversion.loaded.reference.run(batch)
         answers, spikes, synops, errors = [], [], [], []
         for readout in simulator.run(x, steps):
-            mean = readout.output.cpu().numpy() / np.float32(readout.t)
+            mean = readout.output.cpu().numpy()
             if not bool(np.isfinite(mean).all()):
                 raise InternalError("E911", f"the simulation produced NaN or infinity at step {readout.t}")
             answers.append(top1(mean))
             errors.append(float(np.square(mean.astype(np.float64) - expected).sum()))
-            by_neuron = {name: count.sum(0, dtype=torch.float64).cpu() for name, count in readout.counts.items()}
+            by_neuron = {name: events.sum(0, dtype=torch.float64).cpu() for name, events in readout.events.items()}
             spikes.append(sum(float(count.sum()) for count in by_neuron.values()))
             synops.append(sum(float((count * network.fan_out[name]).sum()) for name, count in by_neuron.items()))
             if readout.t == steps[-1]:
-                layers.add(ann, x, readout.counts)
+                layers.add(ann, x, readout.rates)
         truth = None if labels is None else labels[outcomes.samples : outcomes.samples + len(batch)]
         outcomes.add(np.stack(answers), np.array(spikes), np.array(synops), top1(expected), truth)
         outcomes.add_outputs(np.array(errors), float(np.square(expected.astype(np.float64)).sum()))
@@ -318,7 +345,7 @@ def metadata(conversion: Conversion) -> dict[str, Any]:
         "input": list(graph.input_shape),
         "classes": class_count(graph),
         "encoding": "constant",
-        "schedule": {"T": job.convert.steps[-1], "onset_delay": 0},
+        "schedule": conversion.network.schedule_document,
         "steps": list(job.convert.steps),
         "preprocess": job.preprocess,
         "batch_size": job.eval.batch_size,

@@ -1,21 +1,24 @@
 """Writes one time step of a spiking network as ONNX: states in, states out.
 
-Inputs: ``input``, ``step`` (int64, from 0), ``state.<node>``. Outputs: ``output`` (mean of the readout over the steps
-so far, in the units of the original output), ``next.<node>``, ``spikes.<node>``. The batch is symbolic. Each layer of
-neurons is a node of a model-local function. ``metadata_props["snnconvert"]`` tells, as JSON, what a simulator needs.
+Inputs: ``input``, ``step`` (int64, from 0), ``state.<node>``, and ``state.<node>.<name>`` where a neuron has more than a
+potential. Outputs: ``output`` (the estimate of the original output so far, in its units), ``next.<node>``,
+``spikes.<node>``. The batch is symbolic. Each layer of neurons is a node of a model-local function; what it waits for
+(biases of a step, an onset) stands before and behind it. ``metadata_props["snnconvert"]`` tells, as JSON, what a simulator
+needs.
 """
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
 from snnconvert.graph import Node, Shape
-from snnconvert.measure import packed
+from snnconvert.measure import packed, packed_numbers
 from snnconvert.network import SpikingNetwork
-from snnconvert.neurons.neuron import DOMAIN
+from snnconvert.neurons.neuron import DOMAIN, Neuron
 from snnconvert.operators import OnnxWriter
 
 OPSET = 18
@@ -71,7 +74,7 @@ class _Export:
         helper.set_model_props(model, {"snnconvert": json.dumps(document, sort_keys=True)})
         return model
 
-    def _state(self, name: str, shape: Shape, initial: float) -> tuple[str, str]:
+    def _state(self, name: str, shape: Shape, initial: float | Mapping[str, object]) -> tuple[str, str]:
         """Declare a state and return the names of its old and new value."""
         old, new = self.writer.fresh(f"state.{name}"), self.writer.fresh(f"next.{name}")
         self.inputs.append(helper.make_tensor_value_info(old, TensorProto.FLOAT, ["N", *shape]))
@@ -84,23 +87,109 @@ class _Export:
         emits = node.name in self.network.fan_out
         spikes = self.writer.fresh(f"spikes.{node.name}" if emits else node.name)
         shape = self.graph.shapes[node.name]
+        told: dict[str, object] = {"kind": "pool"}
         if node.name in self.network.neurons:
             neuron = self.network.neurons[node.name]
-            old, new = self._state(node.name, shape, neuron.initial_value)
-            function = neuron.onnx_function()
-            self.functions[function.name] = function
-            self.writer.node(function.name, [inputs[0], old], [spikes, new], domain=DOMAIN)
+            told = {"kind": "neuron", "cost": neuron.cost, "bits": neuron.bits}
+            self.values[node.name] = self._neurons(node, neuron, inputs[0], spikes)
+        elif self.network.decodes:
+            told["cost"] = "single"
+            self.values[node.name] = self._decoded_pool(node, inputs[0], spikes)
         else:
             self._pool(node, inputs[0], spikes)
-        self.values[node.name] = spikes
+            self.values[node.name] = spikes
         if not emits:
             return
         self.outputs.append(helper.make_tensor_value_info(spikes, TensorProto.FLOAT, ["N", *shape]))
-        self.emitters[spikes] = {
-            "node": node.name,
-            "kind": "neuron" if node.name in self.network.neurons else "pool",
-            "fan_out": packed(self.network.fan_out[node.name].numpy()),
-        }
+        fan_out = packed(self.network.fan_out[node.name].numpy())
+        self.emitters[spikes] = {"node": node.name, "cost": "absolute", "bits": 1, **told, "fan_out": fan_out}
+
+    def _neurons(self, node: Node, neuron: Neuron, value: str, spikes: str) -> str:
+        """Write a layer of neurons; return the name of what synapses see."""
+        shape, schedule = self.graph.shapes[node.name], self.network.schedule
+        depth = self.network.depths[node.name]
+        since = self._since(schedule.start(depth))
+        current = self._in_time(node.inputs[0], value, depth)
+        biased = current
+        if node.name in self.network.biases:
+            bias = self.writer.node("Gather", [self._table(node.name), self._row(node.name, since)], self._new("bias"))
+            biased = self.writer.node("Add", [current, bias], self._new(f"{node.name}.current"))
+        olds, news = [], []
+        for name, initial in zip(neuron.states, neuron.initial_values, strict=True):
+            first = name == neuron.states[0]
+            own = self.network.potentials.get(node.name) if first else None
+            start = initial if own is None else packed_numbers(own.expand(shape).numpy())
+            old, new = self._state(node.name if first else f"{node.name}.{name}", shape, start)
+            olds.append(old)
+            news.append(new)
+        function = neuron.onnx_function()
+        self.functions[function.name] = function
+        waits = schedule.start(depth) > 0 or schedule.stop(depth) is not None
+        fired, after = (self._new("fired"), [self._new("after") for _ in news]) if waits else (spikes, news)
+        self.writer.node(function.name, [biased, self._time, *olds], [fired, *after], domain=DOMAIN)
+        if waits:  # outside of its time it gathers its current and sends nothing
+            may = self._between(since, 0, None if schedule.stop(depth) is None else schedule.steps)
+            self.writer.node("Where", [may, fired, self._number(0.0)], spikes)
+            gathered = self.writer.node("Add", [olds[0], current], self._new("gathered"))
+            for old, new, later in zip((gathered, *olds[1:]), news, after, strict=True):
+                self.writer.node("Where", [may, later, old], new)
+        return news[neuron.states.index("decoded")] if neuron.decodes else spikes
+
+    def _in_time(self, value: str, current: str, depth: int) -> str:
+        """Write a current whose biases flow for T steps only, under an onset delay."""
+        schedule = self.network.schedule
+        if not schedule.onset_delay:
+            return current
+        flows = self._between(self._since(schedule.bias_start(depth)), 0, schedule.steps)
+        resting = self.network.resting.get(value)
+        if resting is None:  # the analog input: all of it is constant
+            return self.writer.node("Where", [flows, current, self._number(0.0)], self._new("flowing"))
+        rest = self.writer.constant("schedule.rest", resting[0].numpy())
+        off = self.writer.node("Where", [flows, self._number(0.0), rest], self._new("off"))
+        return self.writer.node("Sub", [current, off], self._new("flowing"))
+
+    def _new(self, name: str) -> str:
+        return self.writer.fresh(f"schedule.{name}")
+
+    def _number(self, value: float) -> str:
+        return self.writer.constant("schedule.number", np.asarray(value, np.float32))
+
+    def _whole(self, value: int) -> str:
+        return self.writer.constant("schedule.whole", np.asarray(value, np.int64))
+
+    def _since(self, start: int) -> str:
+        """Write the steps since a step."""
+        return self.writer.node("Sub", [self.step, self._whole(start)], self._new("since")) if start else self.step
+
+    def _between(self, value: str, first: int, stop: int | None) -> str:
+        """Write whether a whole number lies in ``[first, stop)``."""
+        begun = self.writer.node("GreaterOrEqual", [value, self._whole(first)], self._new("begun"))
+        if stop is None:
+            return begun
+        open_ = self.writer.node("Less", [value, self._whole(stop)], self._new("open"))
+        return self.writer.node("And", [begun, open_], self._new("inside"))
+
+    @cached_property
+    def _time(self) -> str:
+        """The number of the step, from 1, as a float."""
+        counted = self.writer.node("Add", [self.step, self._whole(1)], self._new("count"))
+        return self.writer.node("Cast", [counted], self._new("time"), to=TensorProto.FLOAT)
+
+    def _table(self, name: str) -> str:
+        return self.writer.constant(f"{name}.biases", self.network.biases[name].numpy())
+
+    def _row(self, name: str, since: str) -> str:
+        """Write which row of a table of biases belongs to a step."""
+        last = self._whole(len(self.network.biases[name]) - 1)
+        least = self.writer.node("Min", [since, last], self._new("least"))
+        return self.writer.node("Max", [least, self._whole(0)], self._new("row"))
+
+    def _decoded_pool(self, node: Node, value: str, spikes: str) -> str:
+        """Write a maximum of decoded rates; an event is a change of it."""
+        old, new = self._state(node.name, self.graph.shapes[node.name], 0.0)
+        node.operator.to_onnx(self.writer, [value], [self.graph.shapes[node.inputs[0]]], new)
+        self.writer.node("Sub", [new, old], spikes)
+        return new
 
     def _pool(self, node: Node, value: str, output: str) -> None:
         """Write a pool that counts its input: the exact form, or the gate (see the engine's layers for the algebra)."""
@@ -121,10 +210,25 @@ class _Export:
         self.writer.node("Sub", [after, before], output)
 
     def _readout(self) -> None:
-        """Accumulate the output; its mean is what the steps so far say of the ANN's output."""
+        """Write the estimate of the ANN's output: the mean of the readout so far, or what the step decodes to."""
+        value, schedule = self.values[self.graph.output], self.network.schedule
+        if self.network.decodes:
+            self.writer.node("Identity", [value], self.output)
+            return
+        latency = self.network.latency
         old, new = self._state("readout", self.graph.shapes[self.graph.output], 0.0)
-        self.writer.node("Add", [old, self.values[self.graph.output]], new)
-        one = self.writer.constant("one", np.asarray(1, np.int64))
-        seen = self.writer.node("Add", [self.step, one], self.writer.fresh("steps_seen"))
+        read = value
+        if schedule.onset_delay:
+            rest = self.writer.constant("schedule.rest", self.network.resting[self.graph.output][0].numpy())
+            read = self.writer.node("Sub", [value, rest], self._new("arrived"))
+        elif latency:
+            counts = self._between(self._since(latency), 0, None)
+            read = self.writer.node("Where", [counts, value, self._number(0.0)], self._new("arrived"))
+        self.writer.node("Add", [old, read], new)
+        seen = self.writer.node("Max", [self._since(latency - 1), self._whole(1)], self.writer.fresh("steps_seen"))
         count = self.writer.node("Cast", [seen], self.writer.fresh("steps_seen_float"), to=TensorProto.FLOAT)
-        self.writer.node("Div", [new, count], self.output)
+        if not schedule.onset_delay:
+            self.writer.node("Div", [new, count], self.output)
+            return
+        mean = self.writer.node("Div", [new, count], self._new("mean"))
+        self.writer.node("Add", [mean, rest], self.output)

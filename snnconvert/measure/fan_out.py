@@ -1,4 +1,4 @@
-"""Fan-out maps as text, for the metadata of the exported network.
+"""Fan-out maps and initial states as text, for the metadata of the exported network.
 
 This file is carried by the evaluator of every bundle unchanged, so it needs nothing but numpy.
 """
@@ -18,8 +18,22 @@ def packed(fan_out: np.ndarray) -> dict[str, object]:
         first = fan_out.take([0], axis)
         if bool((fan_out == first).all()):
             fan_out = first
-    data = zlib.compress(np.ascontiguousarray(fan_out, "<i4").tobytes(), 9)
-    return {"shape": list(fan_out.shape), "data": base64.b64encode(data).decode("ascii")}
+    return _text(fan_out, "<i4")
+
+
+def packed_numbers(values: np.ndarray) -> dict[str, object]:
+    """Write an array as float32, zlib and base64."""
+    return _text(values, "<f4")
+
+
+def _text(values: np.ndarray, dtype: str) -> dict[str, object]:
+    data = zlib.compress(np.ascontiguousarray(values, dtype).tobytes(), 9)
+    return {"shape": list(values.shape), "data": base64.b64encode(data).decode("ascii")}
+
+
+def unpacked_numbers(text: Mapping[str, Any]) -> np.ndarray:
+    """Read what :func:`packed_numbers` wrote."""
+    return unpacked(text).view("<f4")
 
 
 def unpacked(text: Mapping[str, Any]) -> np.ndarray:

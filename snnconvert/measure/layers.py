@@ -10,33 +10,32 @@ from snnconvert.network import SpikingNetwork
 
 
 class LayerErrors:
-    """Sums over samples, for every layer of neurons, after ``steps`` steps."""
+    """Sums over samples, for every layer of neurons, at the last of the steps."""
 
-    def __init__(self, network: SpikingNetwork, axes: Mapping[str, int], steps: int) -> None:
+    def __init__(self, network: SpikingNetwork, axes: Mapping[str, int]) -> None:
         self._network = network
         self._axes = axes
-        self._steps = steps
         self._samples = 0
         self._sums = {name: torch.zeros(4, dtype=torch.float64) for name in network.neurons}
         self._spiked = {name: torch.zeros(network.graph.shapes[name][axes[name]]) for name in network.neurons}
 
-    def add(self, ann: Graph, x: Tensor, counts: Mapping[str, Tensor]) -> None:
-        """Run the folded ANN on a batch ``(N, ...)`` and compare each activation with ``counts / T * scale``."""
+    def add(self, ann: Graph, x: Tensor, rates: Mapping[str, Tensor]) -> None:
+        """Run the folded ANN on a batch ``(N, ...)`` and compare each activation with ``rate * scale``."""
         self._samples += x.shape[0]
 
         def observe(node: Node, activation: Tensor) -> None:
             if node.name in self._sums:
                 scale = self._network.scales[node.name].to(activation)
-                count = counts[node.name].to(activation)
-                estimate = count * (scale / self._steps)
+                rate = rates[node.name].to(activation)
+                estimate = rate * scale
                 self._sums[node.name] += torch.stack(
                     [
                         each.double().sum().cpu()
-                        for each in (count, (estimate - activation).abs(), activation, activation > scale)
+                        for each in (rate, (estimate - activation).abs(), activation, activation > scale)
                     ]
                 )
-                others = [axis for axis in range(count.ndim) if axis != self._axes[node.name] + 1]
-                self._spiked[node.name] += count.sum(others).cpu() if others else count.cpu()
+                others = [axis for axis in range(rate.ndim) if axis != self._axes[node.name] + 1]
+                self._spiked[node.name] += rate.sum(others).cpu() if others else rate.cpu()
 
         with torch.no_grad():
             ann.run(x, observe)
@@ -45,7 +44,7 @@ class LayerErrors:
         """Return the ``layers`` of metrics.json; ``scale`` is the mean over channels."""
         found = []
         for name, sums in self._sums.items():
-            spikes, distance, activation, clipped = (float(value) for value in sums)
+            rates, distance, activation, clipped = (float(value) for value in sums)
             neurons = int(torch.tensor(self._network.graph.shapes[name]).prod())
             total = neurons * self._samples
             spiked = self._spiked[name]
@@ -54,7 +53,7 @@ class LayerErrors:
                     "name": name,
                     "neurons": neurons,
                     "scale": float(self._network.scales[name].mean()),
-                    "rate": spikes / (total * self._steps),
+                    "rate": rates / total,
                     "rate_error": distance / activation if activation else None,
                     "clipped": clipped / total,
                     "dead": float((spiked == 0).double().mean()),

@@ -4,6 +4,7 @@ This file is carried by the evaluator of every bundle unchanged, so it needs not
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,11 +36,13 @@ class Outcomes:
     """Answers at each of ``steps``, batch by batch; labels, and the ANN's answers, may be missing.
 
     ``classes`` is None for outputs that are no classes (dense prediction, regression): these have no accuracy. Of dense
-    ones it is counted how many positions agree; the answers are not kept.
+    ones it is counted how many positions agree; the answers are not kept. ``schedule`` is that of metrics.json: T,
+    delays, and the ``latency``, the steps that pass before the first one that counts.
     """
 
-    def __init__(self, steps: Sequence[int], classes: int | None) -> None:
+    def __init__(self, steps: Sequence[int], classes: int | None, schedule: Mapping[str, Any] | None = None) -> None:
         self.steps = tuple(steps)
+        self.schedule = {"T": max(steps), "onset_delay": 0, "latency": 0} if schedule is None else dict(schedule)
         self.classes = classes
         self.samples = 0
         self._labels: list[np.ndarray] = []
@@ -106,12 +109,12 @@ class Outcomes:
             agreement = float(self._agreed[index] / self._compared) if self._compared else None
             error = float(np.sqrt(self._squared_error[index] / self._squared_norm)) if self._squared_norm else None
             synops = float(self._synops[index]) / self.samples
-            multiplied = macs["snn_first_layer"] + macs["snn_graded_per_step"] * step
+            multiplied = macs["snn_first_layer"] + macs["snn_graded_per_step"] * (step + self.schedule["latency"])
             energy = ADD_PJ * synops + MAC_PJ * multiplied
             rows.append(
                 {
                     "t": step,
-                    "total_steps": step,
+                    "total_steps": step + self.schedule["latency"],
                     "accuracy": None if correct is None else correct / self.samples,
                     "accuracy_ci95": None if correct is None else list(wilson(correct, self.samples)),
                     "agreement": agreement,
@@ -128,7 +131,7 @@ class Outcomes:
             "classes": self.classes,
             "labelled": truth is not None,
             "ann": {"accuracy": ann_accuracy},
-            "schedule": {"T": max(self.steps), "onset_delay": 0},
+            "schedule": self.schedule,
             "steps": rows,
             "macs_per_sample": dict(macs),
         }

@@ -1,19 +1,23 @@
 """The spiking network: a normal form whose activations are neurons, and what travels along each of its edges."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from snnconvert.errors import ModelError
+from snnconvert.errors import ModelError, UsageError
 from snnconvert.fold.max_pool import AveragedMaxPool, Pooling
 from snnconvert.graph import Graph, Node, Role
 from snnconvert.network.normal_form import NormalForm
 from snnconvert.network.pooling import before_neurons, pool_notes
+from snnconvert.network.schedule import Schedule
 from snnconvert.neurons import Neuron
+
+
+PLAIN = Schedule(1)  # all layers fire from the first step on, and go on for ever
 
 
 class Traffic(Enum):
@@ -27,12 +31,62 @@ class Traffic(Enum):
 
 @dataclass(frozen=True)
 class SpikingNetwork:
-    """``graph`` is in normal form; ``neurons`` has a model for each of its activations; ``pooling`` is as asked for."""
+    """``graph`` is in normal form; ``neurons`` has a model for each of its activations; ``pooling`` is as asked for.
+
+    ``biases`` are currents beside those of the synapses, ``(rows, ...)``, for some layers of neurons: a row for each
+    step in which the layer may fire, the last one for all that follow. ``potentials`` are initial ones, ``(...)`` of a
+    sample, where they are not the neuron's own. Both are in thresholds and broadcast to a sample.
+    """
 
     graph: Graph
     neurons: Mapping[str, Neuron]
     scales: Mapping[str, Tensor]
     pooling: Pooling = "exact"
+    schedule: Schedule = PLAIN
+    biases: Mapping[str, Tensor] = field(default_factory=dict)
+    potentials: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def depths(self) -> dict[str, int]:
+        """For every value, the layers of neurons on the longest path to it, less one."""
+        found = {self.graph.input: -1}
+        for node in self.graph.nodes:
+            found[node.name] = max(found[value] for value in node.inputs) + (node.name in self.neurons)
+        return found
+
+    @property
+    def latency(self) -> int:
+        """Steps that pass before the first one that the readout counts."""
+        return self.schedule.latency(self.depths[self.graph.output])
+
+    @property
+    def schedule_document(self) -> dict[str, float]:
+        """What metrics.json says of the schedule."""
+        return self.schedule.document(self.depths[self.graph.output])
+
+    @property
+    def decodes(self) -> bool:
+        """Whether synapses see decoded rates: then the output of a step is the estimate, and none is summed up."""
+        return any(neuron.decodes for neuron in self.neurons.values())
+
+    @cached_property
+    def resting(self) -> dict[str, Tensor]:
+        """For every value that changes with time, what it is while nothing fires, ``(1, ...)``: that of its biases."""
+        found: dict[str, Tensor] = {}
+        for node in self.graph.nodes:
+            if self.traffic[node.name] is Traffic.CONSTANT:
+                continue
+            if any(value not in found for value in node.inputs) and node.name not in self.neurons:
+                raise ModelError(
+                    "E118",
+                    f"node '{node.name}': the analog input meets spikes there, which an onset delay does not allow",
+                    "--onset-delay 0",
+                )
+            still = node.name in self.neurons or node.name in self.pools
+            shape = (1, *self.graph.shapes[node.name])
+            inputs = [] if still else [found[value] for value in node.inputs]
+            found[node.name] = torch.zeros(shape) if still else node.operator.evaluate(inputs)
+        return found
 
     @cached_property
     def traffic(self) -> dict[str, Traffic]:
@@ -122,22 +176,33 @@ def _traffic(node: Node, inputs: list[Traffic]) -> Traffic:
     return Traffic.CURRENT
 
 
-def spiking_network(normal: NormalForm, neuron: Neuron, pooling: Pooling = "exact") -> SpikingNetwork:
+def spiking_network(
+    normal: NormalForm, neuron: Neuron, pooling: Pooling = "exact", schedule: Schedule = PLAIN
+) -> SpikingNetwork:
     """Put a layer of neurons in the place of every activation, and a form in time in that of every max pool.
 
     Raises:
-        ModelError: there is no activation (E119): nothing would spike; a gate over what are no spikes (E118).
+        ModelError: there is no activation (E119): nothing would spike; a pool that cannot be run so (E118).
+        UsageError: the neuron cannot follow the schedule (E003).
     """
     if not normal.graph.activations:
         raise ModelError("E119", f"{normal.graph.name}: the network has no ReLU: nothing would spike")
+    waits = schedule.onset_delay or schedule.warm_up
+    if waits and not neuron.keeps_charge:
+        option = "--onset-delay" if schedule.onset_delay else "--warm-up"
+        raise UsageError("E003", f"{option}: a neuron '{neuron.name}' that may not fire loses what it would have sent")
     neurons = {node.name: neuron for node in normal.graph.activations}
-    network = SpikingNetwork(normal.graph, neurons, normal.scales, pooling)
+    network = SpikingNetwork(normal.graph, neurons, normal.scales, pooling, schedule)
     for name, form in network.pools.items():
         kind = network.traffic[network.graph.by_name[name].inputs[0]]
-        if form == "gate" and kind is not Traffic.SPIKES:
+        what = f"node '{name}' (MaxPool)"
+        if form == "gate" and (kind is not Traffic.SPIKES or neuron.spikes != "binary"):
+            sent = kind.value if kind is not Traffic.SPIKES else f"{neuron.spikes} spike"
             raise ModelError(
-                "E118",
-                f"node '{name}' (MaxPool): a gate passes spikes, and the input is a {kind.value}",
-                "--max-pool exact",
+                "E118", f"{what}: a gate passes binary spikes, and the input is a {sent}", "--max-pool exact"
             )
+        if schedule.onset_delay and kind is not Traffic.SPIKES and form != "average":
+            raise ModelError("E118", f"{what}: a maximum of currents cannot be delayed", "--onset-delay 0")
+    if schedule.onset_delay:
+        _ = network.resting  # refuses what cannot be delayed
     return network

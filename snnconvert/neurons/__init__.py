@@ -2,9 +2,9 @@
 
 import sys
 
-from snnconvert.neurons.neuron import NEURONS, Neuron
+from snnconvert.neurons.neuron import NEURONS, Neuron, State, make_neuron
 from snnconvert.registry import discover
 
-__all__ = ["NEURONS", "Neuron"]
+__all__ = ["NEURONS", "Neuron", "State", "make_neuron"]
 
 discover(sys.modules[__name__])

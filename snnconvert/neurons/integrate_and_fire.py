@@ -1,12 +1,16 @@
-"""The integrate-and-fire neuron (IAF), without leak.
+"""The integrate-and-fire neuron (IAF).
 
-    v(t) <- v(t-1) + z(t);  s(t) = 1 where v(t) >= 1, else 0;  v(t) <- v(t) - s(t)   (reset by subtraction)
-                                                               v(t) <- 0 where s(t)  (reset to zero)
+    v(t) <- v(t-1) + z(t) - leak;  s(t) = 1 where v(t) >= 1, else 0;  v(t) <- v(t) - s(t)   (reset by subtraction)
+                                                                      v(t) <- 0 where s(t)  (reset to zero)
 
 Reset by subtraction loses no charge: ``sum of spikes + v(T) = v(0) + sum of z``. Hence, under a constant current, the
 rate is ``min(max(z, 0), 1)`` up to 1/T: a rectifier (Rueckauer et al. 2017, eq. 6). Reset to zero throws away what is
 over the threshold, and the rate is ``1 / ceil(1 / z)``: less than the rectifier wherever 1/z is no integer.
 With v(0) = 1/2 the number of spikes is the rounded, not the floored, activation (Bu et al. 2022).
+
+A constant leak, ``tau dv/dt = -v_leak + R (I_syn + I_bias)``, is a bias: in units of the threshold and of steps,
+``z = R (I_syn + I_bias) / tau`` and ``leak = v_leak / tau``. After a spike the neuron is refractory for some steps: it
+gathers current, but does not fire, so its rate is at most ``1 / (1 + refractory)``.
 """
 
 from collections.abc import Sequence
@@ -19,70 +23,82 @@ from onnx import helper
 from torch import Tensor
 
 from snnconvert.errors import UsageError
-from snnconvert.neurons.neuron import DOMAIN, EXAMPLES, NEURONS, Neuron
+from snnconvert.neurons.neuron import EXAMPLES, NEURONS, Neuron, State, constant, initial_potential, parameter
 
 
 @NEURONS.register("if")
 @dataclass(frozen=True)
 class IntegrateAndFire(Neuron):
-    """An IAF neuron with threshold 1; ``initial_potential`` in thresholds, at least 0 and under 1."""
+    """An IAF neuron with threshold 1, a constant leak and a refractory period."""
 
     reset: Literal["subtract", "zero"] = "subtract"
-    initial_potential: float = 0.5
+    initial_potential: float = initial_potential()
+    leak: float = parameter(0.0, "thresholds a step", 0)
+    refractory: int = parameter(0, "steps", 0, 10_000)
 
     name = "if"
 
     def __post_init__(self) -> None:
         if self.reset not in ("subtract", "zero"):
             raise UsageError("E003", f"--reset: expected 'subtract' or 'zero', got '{self.reset}'")
-        if not 0 <= self.initial_potential < 1:
-            raise UsageError(
-                "E003",
-                f"--initial-potential: expected at least 0 and under 1 threshold, got {self.initial_potential:g}",
-            )
-
-    def initial_state(self, like: Tensor) -> Tensor:
-        return torch.full_like(like, self.initial_potential)
+        super().__post_init__()
 
     @property
-    def initial_value(self) -> float:
-        return self.initial_potential
+    def states(self) -> tuple[str, ...]:
+        return ("potential", "refractory") if self.refractory else ("potential",)
 
-    def step(self, state: Tensor, current: Tensor) -> tuple[Tensor, Tensor]:
-        potential = state + current
-        spikes = (potential >= 1).to(potential.dtype)
-        if self.reset == "subtract":
-            return potential - spikes, spikes
-        return potential * (1 - spikes), spikes
+    @property
+    def keeps_charge(self) -> bool:
+        return self.reset == "subtract"
+
+    def step(self, state: State, current: Tensor, t: int) -> tuple[State, Tensor]:
+        potential = self.silent(state, current)[0]
+        fires = potential >= 1
+        if self.refractory:
+            fires = fires & (state[1] <= 0)
+        spikes = fires.to(potential.dtype)
+        after = potential - spikes if self.reset == "subtract" else potential * (1 - spikes)
+        if not self.refractory:
+            return (after,), spikes
+        waiting = (state[1] - 1).clamp(min=0)
+        return (after, torch.where(fires, self.refractory, waiting).to(potential.dtype)), spikes
+
+    def silent(self, state: State, current: Tensor) -> State:
+        potential = state[0] + current
+        return (potential - self.leak if self.leak else potential, *state[1:])
 
     def rate(self, current: Tensor) -> Tensor:
-        limited = current.clamp(0, 1)
-        if self.reset == "subtract":
-            return limited
-        return torch.where(limited > 0, 1 / torch.ceil(1 / limited.clamp(min=1e-300)), limited)
+        limited = (current - self.leak).clamp(0, 1)
+        if self.reset == "zero":
+            limited = torch.where(limited > 0, 1 / torch.ceil(1 / limited.clamp(min=1e-300)), limited)
+        return limited.clamp(max=1 / (1 + self.refractory))
 
-    def onnx_function(self) -> onnx.FunctionProto:
-        nodes = [
-            helper.make_node("Add", ["state", "current"], ["potential"]),
-            helper.make_node("Constant", [], ["threshold"], value_float=1.0),
-            helper.make_node("GreaterOrEqual", ["potential", "threshold"], ["fires"]),
-            helper.make_node("CastLike", ["fires", "potential"], ["spikes"]),
-        ]
-        if self.reset == "subtract":
-            nodes.append(helper.make_node("Sub", ["potential", "spikes"], ["next"]))
-        else:
+    def onnx_nodes(self) -> Sequence[onnx.NodeProto]:
+        node = helper.make_node
+        nodes = [node("Add", ["potential", "current"], ["charged"]), constant("threshold", 1)]
+        if self.leak:
+            nodes += [constant("leak", self.leak), node("Sub", ["charged", "leak"], ["leaked"])]
+        potential, fires = "leaked" if self.leak else "charged", "reached"
+        nodes.append(node("GreaterOrEqual", [potential, "threshold"], ["reached"]))
+        if self.refractory:
             nodes += [
-                helper.make_node("Sub", ["threshold", "spikes"], ["silent"]),
-                helper.make_node("Mul", ["potential", "silent"], ["next"]),
+                constant("zero", 0),
+                constant("period", self.refractory),
+                node("LessOrEqual", ["refractory", "zero"], ["ready"]),
+                node("And", ["reached", "ready"], ["fires"]),
+                node("Sub", ["refractory", "threshold"], ["later"]),
+                node("Max", ["later", "zero"], ["waiting"]),
+                node("Where", ["fires", "period", "waiting"], ["next_refractory"]),
             ]
-        return helper.make_function(
-            DOMAIN,
-            f"IntegrateAndFire_{self.reset}",
-            ["current", "state"],
-            ["spikes", "next"],
-            nodes,
-            [helper.make_opsetid("", 18)],
-        )
+            fires = "fires"
+        nodes.append(node("CastLike", [fires, potential], ["spikes"]))
+        if self.reset == "subtract":
+            return [*nodes, node("Sub", [potential, "spikes"], ["next_potential"])]
+        return [
+            *nodes,
+            node("Sub", ["threshold", "spikes"], ["silent"]),
+            node("Mul", [potential, "silent"], ["next_potential"]),
+        ]
 
 
 @EXAMPLES.register("if")
@@ -93,4 +109,7 @@ def examples() -> Sequence[Neuron]:
         IntegrateAndFire("subtract", 0.0),
         IntegrateAndFire("zero", 0.0),
         IntegrateAndFire("zero", 0.5),
+        IntegrateAndFire("subtract", 0.5, leak=0.125),
+        IntegrateAndFire("subtract", 0.5, refractory=2),
+        IntegrateAndFire("zero", 0.0, refractory=1),
     ]

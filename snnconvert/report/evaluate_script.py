@@ -11,6 +11,7 @@ CARRIED = (
     "data/samples.py",
     "measure/fan_out.py",
     "measure/outcomes.py",
+    "neurons/events.py",
     "report/evaluator.py",
 )
 OPENING = '''\

@@ -17,8 +17,9 @@ import numpy as np
 from snnconvert.data.preprocessing import Preprocessing
 from snnconvert.data.samples import Dataset, batches, open_dataset, sample_ids
 from snnconvert.errors import DataError, OutputError, SnnError, UsageError
-from snnconvert.measure.fan_out import unpacked
+from snnconvert.measure.fan_out import unpacked, unpacked_numbers
 from snnconvert.measure.outcomes import Outcomes, top1
+from snnconvert.neurons.events import event_count
 
 
 class Evaluator:
@@ -43,6 +44,7 @@ class Evaluator:
             self.shape: tuple[int, ...] = tuple(self.about["input"])
             self.preprocessing = Preprocessing.parse(self.about["preprocess"])
             self.fan_out = {name: unpacked(each["fan_out"]) for name, each in self.about["emitters"].items()}
+            self.latency = int(self.about["schedule"]["latency"])
             self._inputs = {value.name: value.shape for value in self.session.get_inputs()}
             self._outputs = [value.name for value in self.session.get_outputs()]
             shapes = {"input": self.about["input"], **{name: s["shape"] for name, s in self.about["states"].items()}}
@@ -56,7 +58,7 @@ class Evaluator:
         """Present a batch ``(N, ...)`` at every step and yield all outputs of each step, without end."""
         try:
             states = {
-                name: np.full((len(x), *state["shape"]), state["initial"], np.float32)
+                name: np.repeat(self._initial(state)[None], len(x), axis=0)
                 for name, state in self.about["states"].items()
             }
         except (ValueError, TypeError) as problem:
@@ -73,13 +75,22 @@ class Evaluator:
             yield found
             step += 1
 
+    @staticmethod
+    def _initial(state: Mapping[str, Any]) -> np.ndarray:
+        """Return the initial state of one sample: one number for all of it, or one each."""
+        value = state["initial"]
+        if isinstance(value, dict):
+            return unpacked_numbers(value).reshape(state["shape"])
+        return np.full(state["shape"], value, np.float32)
+
     def answers(self, x: np.ndarray, steps: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return, at each of the steps, classes ``(steps, N)`` and the totals of spikes and SynOps so far."""
         answers, spikes, synops = [], [], []
         fired = used = 0.0
-        for step, found in enumerate(self.steps(x), start=1):
+        for step, found in enumerate(self.steps(x), start=1 - self.latency):
             for name, connections in self.fan_out.items():
-                by_neuron = found[name].sum(0, dtype=np.float64)
+                about = self.about["emitters"][name]
+                by_neuron = event_count(found[name], about["cost"], about["bits"]).sum(0, dtype=np.float64)
                 fired += float(by_neuron.sum())
                 used += float((by_neuron * connections).sum())
             if step in steps:
@@ -131,7 +142,14 @@ class Evaluator:
         dataset, indices, ids = self.samples(path)
         known = self.stored()
         stored = dict(zip(known["id"].tolist(), known["ann"].tolist(), strict=True))
-        outcomes, done = Outcomes(steps, self.about["classes"]), 0
+        schedule = self.about["schedule"]
+        if schedule["onset_delay"] and steps[-1] > schedule["T"]:
+            raise UsageError(
+                "E003",
+                f"--steps: {steps[-1]} steps, but with an onset delay the network fires for {schedule['T']}",
+                "convert it with these --steps",
+            )
+        outcomes, done = Outcomes(steps, self.about["classes"], schedule), 0
         for chosen, x in batches(dataset, indices, self.preprocessing, self.shape, self.about["batch_size"]):
             answers, spikes, synops = self.answers(x, steps)
             ann = np.array([stored.get(name, -1) for name in ids[done : done + len(x)]], np.int32)
@@ -141,7 +159,6 @@ class Evaluator:
             if advance is not None:
                 advance(done, len(indices))
         document = outcomes.document(self.about["macs"])
-        document["schedule"] = self.about["schedule"]
         return {**document, "layers": []}, outcomes
 
 
@@ -157,7 +174,13 @@ def _checked(about: Any) -> dict[str, Any]:
     for name, kind in kinds.items():
         if not isinstance(about, dict) or not isinstance(about.get(name), kind):
             raise ValueError(f"metadata: '{name}' is missing or wrong")
-    numbers = [*about["input"], *about["steps"], about["schedule"]["T"], *about["macs"].values()]
+    numbers = [
+        *about["input"],
+        *about["steps"],
+        about["schedule"]["T"],
+        about["schedule"]["latency"],
+        *about["macs"].values(),
+    ]
     if (
         about["batch_size"] < 1
         or not about["steps"]

@@ -15,19 +15,38 @@ CHUNK = 4096  # neurons: potentials, counts, currents and spikes of a chunk fit 
 
 
 @compiled
-def integrate_and_fire(current: Floats, potential: Floats, count: Floats, spikes: Floats, subtract: bool) -> None:
+def integrate_and_fire(
+    current: Floats, bias: Floats, potential: Floats, count: Floats, spikes: Floats, subtract: bool, silent: int
+) -> None:
     """Advance ``potential`` and ``count (M,)`` by the steps of ``spikes (T, M)``, which is filled.
 
-    ``current`` is ``(T, M)``, or ``(1, M)`` where it is the same at every step.
+    ``current`` is ``(T, M)``, or ``(1, M)`` where it is the same at every step. ``bias`` is ``(T, E)`` for samples of E
+    neurons each, or ``(0, E)`` for none. In the first ``silent`` steps neither bias nor spike is there.
     """
-    steps, size = spikes.shape
+    steps = spikes.shape[0]
+    size = bias.shape[1]
+    biased = bias.shape[0] > 0
     varying = current.shape[0] > 1
+    pieces = (size + CHUNK - 1) // CHUNK
     one, zero = np.float32(1), np.float32(0)
-    for chunk in numba.prange((size + CHUNK - 1) // CHUNK):
-        first, last = chunk * CHUNK, min((chunk + 1) * CHUNK, size)
+    for chunk in numba.prange(spikes.shape[1] // size * pieces):
+        start = chunk // pieces * size  # of the sample
+        first = start + chunk % pieces * CHUNK
+        last = min(first + CHUNK, start + size)
         for step in range(steps):
             row = step if varying else 0
-            if subtract:
+            if step < silent:
+                for i in range(first, last):
+                    potential[i] = potential[i] + current[row, i]
+                    spikes[step, i] = zero
+            elif subtract and biased:
+                for i in range(first, last):
+                    v = potential[i] + (current[row, i] + bias[step, i - start])
+                    s = one if v >= one else zero
+                    potential[i] = v - s
+                    spikes[step, i] = s
+                    count[i] += s
+            elif subtract:
                 for i in range(first, last):
                     v = potential[i] + current[row, i]
                     s = one if v >= one else zero
@@ -36,7 +55,7 @@ def integrate_and_fire(current: Floats, potential: Floats, count: Floats, spikes
                     count[i] += s
             else:
                 for i in range(first, last):
-                    v = potential[i] + current[row, i]
+                    v = potential[i] + (current[row, i] + bias[step, i - start] if biased else current[row, i])
                     s = one if v >= one else zero
                     potential[i] = v * (one - s)
                     spikes[step, i] = s

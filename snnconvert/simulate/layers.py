@@ -40,49 +40,99 @@ def flat(tensor: Tensor, rows: int) -> NDArray[np.float32]:
 
 
 class Layer(ABC):
-    """A layer's state for one batch of samples; ``count`` is the cumulative output of each element, ``(N, ...)``."""
+    """A layer's state for one batch of samples, every tensor ``(N, ...)``.
+
+    ``count`` is the sum of all spikes of each element, ``events`` how many events carried them.
+    """
 
     count: Tensor
+    events: Tensor
 
     @abstractmethod
-    def advance(self, block: Tensor, steps: int, varying: bool) -> Tensor:
-        """Take ``steps`` steps and return the spikes as a block."""
+    def advance(self, block: Tensor, steps: int, varying: bool, at: int) -> Tensor:
+        """Take ``steps`` steps, the first of them step ``at`` since the layer may fire (before that it is negative).
+
+        Returns what synapses see, as a block.
+        """
+
+    def rate(self, steps: int) -> Tensor:
+        """Return the rate that ``steps`` steps tell the layer's readers, in spikes a step."""
+        return self.count / steps
 
 
 class NeuronLayer(Layer):
-    """A layer of neurons; on a CPU in float32 the integrate-and-fire step is fused."""
+    """A layer of neurons; on a CPU in float32 the integrate-and-fire step is fused.
 
-    def __init__(self, neuron: Neuron, like: Tensor, fused: bool) -> None:
+    ``bias`` is ``(rows, ...)`` and ``potential`` ``(...)`` of one sample, or None: see SpikingNetwork.
+    """
+
+    def __init__(
+        self, neuron: Neuron, like: Tensor, fused: bool, bias: Tensor | None = None, potential: Tensor | None = None
+    ) -> None:
         self.neuron = neuron
-        self.state = ordered(neuron.initial_state(like))
-        self.count = torch.zeros_like(self.state)
+        self.state = tuple(ordered(each) for each in neuron.initial_state(like))
+        if potential is not None:
+            own = potential.to(like).expand_as(self.state[0])
+            self.state = (ordered(own.clone()), *self.state[1:])
+        self.count = torch.zeros_like(self.state[0])
+        self.events = self.count if neuron.spikes == "binary" else torch.zeros_like(self.count)
+        self.bias = None if bias is None else bias.to(like)
         self.fused = (
-            fused and isinstance(neuron, IntegrateAndFire) and like.device.type == "cpu" and like.dtype == torch.float32
+            fused
+            and isinstance(neuron, IntegrateAndFire)
+            and not neuron.leak
+            and not neuron.refractory
+            and like.device.type == "cpu"
+            and like.dtype == torch.float32
         )
 
-    def advance(self, block: Tensor, steps: int, varying: bool) -> Tensor:
-        if self.fused and isinstance(self.neuron, IntegrateAndFire):
-            return self._advance_fused(self.neuron, ordered(block), steps, varying)
-        spikes = empty_like_block(self.state, steps)
-        by_step = spikes.view(steps, *self.state.shape)
-        currents = block.view(steps, *self.state.shape) if varying else block.expand(steps, *self.state.shape)
-        for step in range(steps):
-            self.state, by_step[step] = self.neuron.step(self.state, currents[step])
-            self.count += by_step[step]
-        return spikes
+    def rate(self, steps: int) -> Tensor:
+        return self.neuron.sent(self.state, self.count) if self.neuron.decodes else self.count / steps
 
-    def _advance_fused(self, neuron: IntegrateAndFire, block: Tensor, steps: int, varying: bool) -> Tensor:
+    def advance(self, block: Tensor, steps: int, varying: bool, at: int) -> Tensor:
+        if self.fused and isinstance(self.neuron, IntegrateAndFire):
+            return self._advance_fused(self.neuron, ordered(block), steps, varying, at)
+        sent = empty_like_block(self.state[0], steps)
+        by_step = sent.view(steps, *self.state[0].shape)
+        currents = block.view(steps, *self.state[0].shape) if varying else block.expand(steps, *self.state[0].shape)
+        for step in range(steps):
+            t = at + step
+            if t < 0:
+                self.state = self.neuron.silent(self.state, currents[step])
+                by_step[step] = 0
+                continue
+            current = currents[step]
+            if self.bias is not None:
+                current = current + self.bias[min(t, len(self.bias) - 1)]
+            self.state, spikes = self.neuron.step(self.state, current, t)
+            by_step[step] = self.neuron.sent(self.state, spikes)
+            self.count += spikes
+            if self.events is not self.count:
+                self.events += self.neuron.events(spikes)
+        return sent
+
+    def _advance_fused(self, neuron: IntegrateAndFire, block: Tensor, steps: int, varying: bool, at: int) -> Tensor:
         from snnconvert.simulate.fused import integrate_and_fire  # numba: slow to import, and not needed on a GPU
 
-        spikes = empty_like_block(self.state, steps)
+        spikes = empty_like_block(self.state[0], steps)
         integrate_and_fire(
             flat(block, steps if varying else 1),
-            flat(self.state, 1)[0],
+            self._bias_rows(steps, at),
+            flat(self.state[0], 1)[0],
             flat(self.count, 1)[0],
             flat(spikes, steps),
             neuron.reset == "subtract",
+            max(0, min(-at, steps)),
         )
         return spikes
+
+    def _bias_rows(self, steps: int, at: int) -> NDArray[np.float32]:
+        """Return the bias of each step, ``(steps, elements of a sample)``; no row where there is none."""
+        shape = self.state[0].shape[1:]
+        if self.bias is None:
+            return np.zeros((0, shape.numel()), np.float32)
+        rows = self.bias[[min(max(at + step, 0), len(self.bias) - 1) for step in range(steps)]]
+        return flat(ordered(rows.expand(steps, *shape)), steps)
 
 
 class PoolLayer(Layer):
@@ -92,13 +142,16 @@ class PoolLayer(Layer):
         self.operator = operator
         self.seen = ordered(torch.zeros_like(like))
         self.count = operator.evaluate([self.seen])
+        self.events = torch.zeros_like(self.count)
 
-    def advance(self, block: Tensor, steps: int, varying: bool) -> Tensor:
+    def advance(self, block: Tensor, steps: int, varying: bool, at: int) -> Tensor:
         samples = self.seen.shape[0]
         pooled = self.operator.evaluate([self._accumulated(block, steps)])
         before = torch.cat([self.count, pooled[:-samples]])
         self.count = pooled[-samples:].clone(memory_format=memory_order(pooled))
-        return pooled - before
+        sent = pooled - before
+        self.events = self.events + sent.abs().view(steps, *self.count.shape).sum(0)
+        return sent
 
     def _accumulated(self, block: Tensor, steps: int) -> Tensor:
         """Add a block to what was seen and return N after each of its steps, as a block."""
@@ -119,8 +172,28 @@ class GateLayer(PoolLayer):
     level with the leader.
     """
 
-    def advance(self, block: Tensor, steps: int, varying: bool) -> Tensor:
+    def advance(self, block: Tensor, steps: int, varying: bool, at: int) -> Tensor:
         leading = self.operator.evaluate([self._accumulated(block, steps).mul_(2).add_(block)])
         spikes = leading.remainder_(2)
         self.count = self.count + spikes.view(steps, *self.count.shape).sum(0)
+        self.events = self.count
         return spikes
+
+
+class DecodedPoolLayer(Layer):
+    """Max pooling of decoded rates: the plain maximum, an event wherever it changes."""
+
+    def __init__(self, operator: Operator, like: Tensor) -> None:
+        self.operator = operator
+        self.count = operator.evaluate([ordered(torch.zeros_like(like))])
+        self.events = torch.zeros_like(self.count)
+
+    def rate(self, steps: int) -> Tensor:
+        return self.count
+
+    def advance(self, block: Tensor, steps: int, varying: bool, at: int) -> Tensor:
+        pooled = self.operator.evaluate([block])
+        for now in pooled.view(steps, *self.count.shape):
+            self.events = self.events + (now != self.count)
+            self.count = now
+        return pooled
