@@ -43,10 +43,14 @@ class EvaluationOptions(Options):
 class ConvertOptions(Options):
     """How activations become neurons."""
 
+    method: str = "percentile"
     percentile: Annotated[float, Field(gt=0, le=100)] = 99.9
     percentile_of: Literal["nonzero", "all"] = "nonzero"
     per_channel: bool = True
+    correct: tuple[str, ...] = ()
+    correct_samples: Samples = 256
     neuron: str = "if"
+    spikes: Literal["binary", "signed", "graded"] = "binary"
     reset: Literal["subtract", "zero"] = "subtract"
     initial_potential: Annotated[float, Field(ge=0, lt=1)] = 0.5
     max_pool: Literal["exact", "gate", "average", "before"] = "exact"
@@ -54,6 +58,14 @@ class ConvertOptions(Options):
     onset_delay: Annotated[int, Field(ge=0, le=100_000)] = 0
     warm_up: Annotated[float, Field(ge=0, le=1000)] = 0.0
     readout_from: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+    @field_validator("correct", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        names = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not all(isinstance(each, str) for each in names):
+            raise ValueError("expected a list of corrections, such as [bias, weights]")
+        return tuple(dict.fromkeys(names))
 
     @field_validator("steps", mode="before")
     @classmethod
@@ -67,8 +79,8 @@ class Job(Options):
     """One conversion: everything that its result depends on.
 
     ``input_shape`` is of one sample, ``output_name`` one of several outputs; both None where the model file tells.
-    ``neuron`` holds parameters of the neuron model ``convert.neuron``. ``skip_bad`` images that cannot be read are passed
-    over; ``workers`` threads decode images, and change no result.
+    ``neuron`` holds parameters of the neuron model ``convert.neuron``. ``skip_bad`` images that cannot be read are
+    passed over; ``workers`` threads decode images, and change no result.
     """
 
     model: str

@@ -1,6 +1,5 @@
 """The main job as one story: load, fold, calibrate, normalise, convert, simulate, measure, write."""
 
-import dataclasses
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,9 @@ import numpy as np
 import torch
 
 from snnconvert import __version__
-from snnconvert.calibrate import ActivationStatistics, collect, random_scales
+from snnconvert.calibrate import ActivationStatistics, collect
 from snnconvert.config import Job
-from snnconvert.convert import percentile_scales
+from snnconvert.convert import dead_layers
 from snnconvert.data import (
     Preprocessing,
     Selection,
@@ -29,8 +28,8 @@ from snnconvert.fold import PASSES, MovePoolBeforeActivation, pools_averaged
 from snnconvert.graph import Equivalence, Graph, apply_passes, relative_error
 from snnconvert.load import Asked, Loaded, load_model
 from snnconvert.measure import LayerErrors, Outcomes, ann_macs, first_layer_macs, graded_macs, top1
-from snnconvert.network import NormalForm, Schedule, SpikingNetwork, normal_form, spiking_network
-from snnconvert.neurons import NEURONS, Neuron, make_neuron
+from snnconvert.network import NormalForm, SpikingNetwork
+from snnconvert.recipes import Workshop, recipe_of, resolved
 from snnconvert.report.documents import as_json, calibration_document, predictions, run_record
 from snnconvert.report.evaluate_script import evaluate_script
 from snnconvert.report.evaluator import check_classes
@@ -165,19 +164,23 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
         folded, moved = apply_passes(folded, [MovePoolBeforeActivation()], sample)
         checks += moved
     pooled = pools_averaged(folded) if options.max_pool == "average" else folded  # the ANN stays the user's own
-    neuron, schedule = neuron_of(job), schedule_of(job)
-    trial = normal_form(pooled, random_scales(pooled, options.per_channel))
-    spiking_network(trial, neuron, options.max_pool, schedule)  # what no scales could convert is refused now, too
+    recipe = recipe_of(job)
+    untried = recipe.try_on(pooled)  # what no scales could convert is refused now, too
     progress.stage("calibrate", len(calib))
     statistics = collect(pooled, calib.batches(job.calib.batch_size, progress.advance), options.per_channel, device)
-    scales, dead = percentile_scales(statistics, options.percentile, options.percentile_of == "nonzero")
+    dead = dead_layers(statistics)
     warnings += [f"node '{name}' is zero on every calibration sample: its scale is 1" for name in dead]
-    normal = normal_form(pooled, scales)
+    workshop = Workshop(pooled, statistics, calib, job, device, untried.depths)
+    if options.method == "auto":
+        recipe, tried = workshop.choose(recipe, progress.detail)
+        notes += tried
+        job = resolved(job, recipe)
+    progress.stage("correct", len(untried.neurons) if recipe.correct else 0)
+    normal, network = workshop.convert(recipe, options.correct_samples, progress.advance)
     with torch.no_grad():
         error = relative_error(normal.graph.run(sample), pooled.run(sample))
     compared = "folded network" if pooled is folded else "folded network with averaged pools"
     form = Equivalence("normal form as an ANN", compared, error, FORM_LIMIT).require()
-    network = spiking_network(normal, neuron, options.max_pool, schedule)
     notes += network.pool_notes
     if network.graded:
         listed = ", ".join(f"'{name}'" for name in network.graded[:8])
@@ -204,29 +207,6 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
         notes,
         warnings,
     )
-
-
-def neuron_of(job: Job) -> Neuron:
-    """Return the neuron model that the job asks for; its general options are parameters of those that have them.
-
-    Raises:
-        UsageError: no such neuron (E002), a wrong parameter, or an option that it does not have (E003).
-    """
-    model, given = NEURONS[job.convert.neuron], dict(job.neuron)
-    known = {each.name for each in dataclasses.fields(model)}  # type: ignore[arg-type]
-    if "reset" in known:
-        given = {"reset": job.convert.reset, **given}
-    elif job.convert.reset != "subtract":
-        raise UsageError("E003", f"--reset: the neuron '{job.convert.neuron}' resets in its own way", "--neuron if")
-    if "initial_potential" in known and job.convert.neuron != "lif":
-        given = {"initial_potential": job.convert.initial_potential, **given}
-    return make_neuron(job.convert.neuron, given)
-
-
-def schedule_of(job: Job) -> Schedule:
-    """Return when layers fire, made for the largest of the steps."""
-    options = job.convert
-    return Schedule(options.steps[-1], options.onset_delay, options.warm_up, options.readout_from)
 
 
 def asked_of(job: Job) -> Asked:

@@ -28,6 +28,7 @@ LAYERS = [
     "report",
     "gate",
     "config",
+    "recipes",
     "pipeline",
     "inspection",
     "batch",

@@ -21,6 +21,7 @@ LOWEST = (127 - 24) << 7  # the bin of 2^-24, as leading bits
 BINS = 48 << 7
 MINUS_INFINITY = -(1 << 23)  # as int32; between it and zero lie the NaN whose sign is set, as infinity - infinity is
 NAN = 0x7FC00000
+MIDDLES = (((np.arange(BINS) + LOWEST) << 16) | 0x8000).astype(np.int32).view(np.float32).astype(np.float64)
 
 
 @compiled
@@ -117,6 +118,11 @@ class LogHistogram:
         largest = self._largest.max(keepdims=True) if self.channels == 1 else self._largest
         return largest.view(np.float32)
 
+    @property
+    def middles(self) -> NDArray[np.float64]:
+        """The middle of each bin, ``(BINS,)``."""
+        return MIDDLES
+
     def percentile(self, percent: float, nonzero: bool = True) -> NDArray[np.float64]:
         """Return, per channel, the smallest number that at least ``percent`` % of the numbers do not exceed.
 
@@ -131,6 +137,5 @@ class LogHistogram:
         counted = [-(-int(total) * share.numerator // share.denominator) for total in positive + below]
         rank = np.array(counted, np.int64) - below
         index = (np.cumsum(counts, 1) < np.maximum(rank, 1)[:, None]).sum(1)
-        middle = (((index.clip(0, BINS - 1) + LOWEST) << 16) | 0x8000).astype(np.int32).view(np.float32)
-        found = np.where(index >= BINS - 1, maximum, np.minimum(middle.astype(np.float64), maximum))
+        found = np.where(index >= BINS - 1, maximum, np.minimum(MIDDLES[index.clip(0, BINS - 1)], maximum))
         return np.where((rank > 0) & (positive > 0), found, 0.0)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -69,9 +70,10 @@ class LayerStatistics:
         """Percentile per channel, or of the layer ``(1,)``."""
         return self.histogram.percentile(percent, nonzero)
 
-    def layer_percentile(self, percent: float, nonzero: bool) -> float:
-        """Percentile of the whole layer, also where the histograms are one a channel."""
-        return float(self.histogram.pooled().percentile(percent, nonzero)[0])
+    @cached_property
+    def whole(self) -> "LayerStatistics":
+        """The statistics of the whole layer, also where the histograms are one a channel."""
+        return LayerStatistics(self.axis, self.rank, self.histogram.pooled())
 
     @property
     def maximum(self) -> NDArray[np.float64]:

@@ -27,6 +27,13 @@ OPTIONS = {
     "eval_samples": "eval.samples",
     "batch_size": "eval.batch_size",
     "preprocess": "preprocess",
+    "method": "convert.method",
+    "correct": "convert.correct",
+    "neuron": "convert.neuron",
+    "spikes": "convert.spikes",
+    "onset_delay": "convert.onset_delay",
+    "warm_up": "convert.warm_up",
+    "readout_from": "convert.readout_from",
     "percentile": "convert.percentile",
     "percentile_of": "convert.percentile_of",
     "per_channel": "convert.per_channel",
@@ -62,6 +69,17 @@ Examples:
 @click.option("--calib-samples", type=click.IntRange(1), metavar="N", help="Calibrate with N of them. [all]")
 @click.option("--eval-samples", type=click.IntRange(1), metavar="N", help="Evaluate N of them. [all]")
 @click.option("--steps", metavar="LIST", help="Time steps to report; T is the last. [1,2,4,8,16,32]")
+@click.option("--method", metavar="NAME", help="percentile, max, mse, balance, spike-norm, or auto. [percentile]")
+@click.option("--correct", metavar="LIST", help="Of bias or step-bias, potential, weights; - for none. [none]")
+@click.option(
+    "--spikes",
+    type=click.Choice(["binary", "signed", "graded"]),
+    help="What the hardware can send, for --method auto. [binary]",
+)
+@click.option("--neuron", metavar="NAME", help="Neuron model; --set neuron.k=15 and so on for its parameters. [if]")
+@click.option("--onset-delay", type=click.IntRange(0), metavar="D", help="Layer l fires D*l steps later. [0]")
+@click.option("--warm-up", type=click.FloatRange(0), metavar="W", help="Layer l is silent for its first W*l steps. [0]")
+@click.option("--readout-from", type=click.IntRange(0), metavar="N", help="The readout leaves out N steps. [0]")
 @click.option("--percentile", type=float, metavar="P", help="Of activations, their scale; 100 is the maximum. [99.9]")
 @click.option("--percentile-of", type=click.Choice(["nonzero", "all"]), help="Whether zeros count. [nonzero]")
 @click.option("--per-channel/--per-layer", default=None, help="One scale a channel, or a layer. [per channel]")
@@ -106,6 +124,8 @@ def build(config: str | None, assignments: Sequence[str], given: dict[str, Any],
         place = places.get("trust_model", config)
         raise UsageError("E301", f"{place}: trust_model: a file cannot ask to be trusted", "add --trust-model")
     absolute_paths(document, Path(config or "").parent)
+    if given.get("correct") is not None:
+        given["correct"] = [part.strip() for part in given["correct"].split(",") if part.strip() not in ("", "-")]
     if given.get("steps") is not None:
         given["steps"] = list(parse_steps(given["steps"]))
     if given.get("input_shape") is not None:

@@ -1,5 +1,10 @@
-"""Conversion methods: from activation statistics to the scale of every activation."""
+"""Conversion methods: from activation statistics to the scale of every activation; corrections on real spikes."""
 
-from snnconvert.convert.percentile import percentile_scales
+import sys
 
-__all__ = ["percentile_scales"]
+from snnconvert.convert.method import METHODS, Task, dead_layers
+from snnconvert.registry import discover
+
+__all__ = ["METHODS", "Task", "dead_layers"]
+
+discover(sys.modules[__name__])

@@ -62,6 +62,10 @@ class Selection:
         chosen = batches(self.dataset, self.indices[:count], self.preprocessing, self.shape, count, self._each)
         return np.concatenate([x for _, x in chosen])
 
+    def part(self, count: int, seed: int) -> "Selection":
+        """Return at most so many of the samples, chosen by a seeded hash."""
+        return replace(self, indices=limited(self.indices, count, seed))
+
     def batches(self, size: int, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
         """Yield preprocessed samples ``(N, ...)``; ``advance(N)`` is called when a batch has been used."""
         for _, x in batches(self.dataset, self.indices, self.preprocessing, self.shape, size, self._each):

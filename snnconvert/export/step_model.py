@@ -1,10 +1,10 @@
 """Writes one time step of a spiking network as ONNX: states in, states out.
 
-Inputs: ``input``, ``step`` (int64, from 0), ``state.<node>``, and ``state.<node>.<name>`` where a neuron has more than a
-potential. Outputs: ``output`` (the estimate of the original output so far, in its units), ``next.<node>``,
+Inputs: ``input``, ``step`` (int64, from 0), ``state.<node>``, and ``state.<node>.<name>`` where a neuron has more than
+a potential. Outputs: ``output`` (the estimate of the original output so far, in its units), ``next.<node>``,
 ``spikes.<node>``. The batch is symbolic. Each layer of neurons is a node of a model-local function; what it waits for
-(biases of a step, an onset) stands before and behind it. ``metadata_props["snnconvert"]`` tells, as JSON, what a simulator
-needs.
+(biases of a step, an onset) stands before and behind it. ``metadata_props["snnconvert"]`` tells, as JSON, what a
+simulator needs.
 """
 
 import json

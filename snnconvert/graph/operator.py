@@ -58,6 +58,18 @@ class Operator(ABC):
         """
         raise IncompatibleScale
 
+    def regression(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return inputs ``(N, places, groups, inputs)`` and outputs ``(N, places, groups, outputs)`` of the weights.
+
+        ``x`` and ``y`` are of the shapes of the operator's input and output: at each place, the weights ``(groups,
+        outputs, inputs)`` make the one of the other. None where an operator does not tell.
+        """
+        return None
+
+    def shifted(self, weight: Tensor, bias: Tensor) -> "Operator":
+        """Return the operator with ``weight (groups, outputs, inputs)`` and ``bias (outputs of all groups,)`` added."""
+        raise NotImplementedError
+
     def carry_scale(self, scales: Sequence[Tensor], shapes: Sequence[Shape]) -> Tensor:
         """Return s with ``f(scale * x) = s * f(x)`` (operators that choose no scale of their own).
 

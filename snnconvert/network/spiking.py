@@ -16,7 +16,6 @@ from snnconvert.network.pooling import before_neurons, pool_notes
 from snnconvert.network.schedule import Schedule
 from snnconvert.neurons import Neuron
 
-
 PLAIN = Schedule(1)  # all layers fire from the first step on, and go on for ever
 
 

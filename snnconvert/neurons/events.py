@@ -6,14 +6,15 @@ tensors of torch are the same to it.
 
 from typing import Any, Literal
 
-Cost = Literal["absolute", "single", "bits"]
+Cost = Literal["absolute", "single", "bits", "signed-bits"]
 
 
 def event_count(spikes: Any, cost: Cost, bits: int = 1) -> Any:
     """Return the events that send ``spikes``, of the same shape and type.
 
     ``absolute``: as many unit events as the spike is large; ``single``: one for any spike that is not 0; ``bits``: one
-    for each power of two in it, from 1 down to ``2^-(bits - 1)``.
+    for each power of two in it, from 1 down to ``2^-(bits - 1)``; ``signed-bits``: one for each where powers may also
+    be taken away (the non-adjacent form: 7/8 is 1 - 1/8).
     """
     size = abs(spikes)
     if cost == "absolute":
@@ -22,7 +23,10 @@ def event_count(spikes: Any, cost: Cost, bits: int = 1) -> Any:
         return 0 * size + (size > 0)
     left = size * 2 ** (bits - 1)
     total = 0 * size
-    for _ in range(bits):
+    for place in range(bits - 1):
         odd = left % 2
-        total, left = total + odd, (left - odd) / 2
-    return total
+        # 2 is no power of a spike: at the last place nothing is carried
+        signed = cost == "signed-bits" and place < bits - 2
+        digit = odd * (2 - left % 4) if signed else odd
+        total, left = total + odd, (left - digit) / 2
+    return total + left

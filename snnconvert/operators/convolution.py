@@ -94,6 +94,28 @@ class Convolution(Operator):
         weight = weight.reshape(self.weight.shape) * s.reshape(-1, 1, *tail)
         return dataclasses.replace(self, weight=weight.float(), bias=rescaled_bias(self.bias, s, output_shift))
 
+    def regression(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        line = self.weight.ndim == 3
+        x, padding = self.window.padded(x)
+        kernel, stride, dilation = self.window.kernel, self.window.stride, self.window.dilation
+        if line:  # unfold knows images only
+            x, kernel = x[:, :, None], (1, *kernel)
+            stride, dilation, padding = (1, *stride), (1, *dilation), (0, *padding)
+        patches = F.unfold(x, kernel, dilation=dilation, padding=padding, stride=stride)  # (N, inputs, places)
+        inputs, outputs = (each.transpose(1, 2) for each in (patches, y.flatten(2)))
+        return (
+            inputs.reshape(*inputs.shape[:2], self.groups, -1),
+            outputs.reshape(*outputs.shape[:2], self.groups, -1),
+        )
+
+    def shifted(self, weight: Tensor, bias: Tensor) -> "Convolution":
+        before = torch.zeros_like(bias) if self.bias is None else self.bias
+        return dataclasses.replace(
+            self,
+            weight=self.weight + weight.reshape(self.weight.shape),
+            bias=before + bias.reshape(-1, *[1] * (before.ndim - 1)),
+        )
+
     def structure(self) -> "Convolution":
         return dataclasses.replace(self, weight=torch.ones_like(self.weight), bias=None)
 

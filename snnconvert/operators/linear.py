@@ -50,6 +50,13 @@ class Linear(Operator):
         zero = self.bias is None and not bool(bias.any())
         return dataclasses.replace(self, weight=weight.float(), bias=None if zero else bias.float())
 
+    def regression(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return x.reshape(len(x), -1, 1, x.shape[-1]), y.reshape(len(y), -1, 1, y.shape[-1])
+
+    def shifted(self, weight: Tensor, bias: Tensor) -> "Linear":
+        before = torch.zeros_like(bias) if self.bias is None else self.bias
+        return Linear(self.weight + weight[0], before + bias)
+
     def structure(self) -> "Linear":
         return Linear(torch.ones_like(self.weight), None)
 

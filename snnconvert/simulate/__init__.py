@@ -1,5 +1,6 @@
 """The engine: runs a spiking network over time; nothing else in the package knows how time is run."""
 
 from snnconvert.simulate.engine import Readout, Simulator
+from snnconvert.simulate.layerwise import LayerRun, Layerwise
 
-__all__ = ["Readout", "Simulator"]
+__all__ = ["LayerRun", "Layerwise", "Readout", "Simulator"]

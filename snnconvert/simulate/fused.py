@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from snnconvert.compiled import compiled
 
 Floats = NDArray[np.float32]
+SLICE = 512  # neurons of a sample that one thread sums up
 CHUNK = 4096  # neurons: potentials, counts, currents and spikes of a chunk fit into the first-level cache
 
 
@@ -60,3 +61,36 @@ def integrate_and_fire(
                     potential[i] = v * (one - s)
                     spikes[step, i] = s
                     count[i] += s
+
+
+@compiled
+def sum_spikes(current: Floats, bias: Floats, initial: Floats, total: Floats, silent: int) -> None:
+    """Add the spikes of all samples to ``total (T, E)``, without keeping any; reset by subtraction.
+
+    ``current`` is ``(silent + T, M)`` or ``(1, M)``, ``bias`` ``(T, E)`` or ``(0, E)``, ``initial`` ``(M,)``.
+    The arithmetic is that of :func:`integrate_and_fire`.
+    """
+    steps, size = total.shape
+    biased = bias.shape[0] > 0
+    varying = current.shape[0] > 1
+    one, zero = np.float32(1), np.float32(0)
+    for chunk in numba.prange((size + SLICE - 1) // SLICE):
+        first, last = chunk * SLICE, min((chunk + 1) * SLICE, size)
+        potential = np.empty(SLICE, np.float32)
+        for start in range(0, current.shape[1], size):
+            for i in range(first, last):
+                potential[i - first] = initial[start + i]
+            for step in range(silent):
+                row = step if varying else 0
+                for i in range(first, last):
+                    potential[i - first] += current[row, start + i]
+            for step in range(steps):
+                row = silent + step if varying else 0
+                for i in range(first, last):
+                    drive = current[row, start + i]
+                    if biased:
+                        drive = drive + bias[step, i]
+                    v = potential[i - first] + drive
+                    s = one if v >= one else zero
+                    potential[i - first] = v - s
+                    total[step, i] += s

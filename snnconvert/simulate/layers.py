@@ -117,7 +117,7 @@ class NeuronLayer(Layer):
         spikes = empty_like_block(self.state[0], steps)
         integrate_and_fire(
             flat(block, steps if varying else 1),
-            self._bias_rows(steps, at),
+            self.bias_rows(steps, at),
             flat(self.state[0], 1)[0],
             flat(self.count, 1)[0],
             flat(spikes, steps),
@@ -126,7 +126,7 @@ class NeuronLayer(Layer):
         )
         return spikes
 
-    def _bias_rows(self, steps: int, at: int) -> NDArray[np.float32]:
+    def bias_rows(self, steps: int, at: int) -> NDArray[np.float32]:
         """Return the bias of each step, ``(steps, elements of a sample)``; no row where there is none."""
         shape = self.state[0].shape[1:]
         if self.bias is None:

@@ -1,0 +1,137 @@
+"""From a job's options to a recipe, and from a recipe to a network: what the pipeline does after calibration."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnconvert.calibrate import ActivationStatistics
+from snnconvert.config import Job
+from snnconvert.convert.auto import Trial, choose, parameters
+from snnconvert.convert.recipe import Recipe
+from snnconvert.data import Selection
+from snnconvert.errors import UsageError
+from snnconvert.graph import Graph
+from snnconvert.network import NormalForm, Schedule, SpikingNetwork
+from snnconvert.neurons import NEURONS, Neuron, make_neuron
+
+TRIED_ON = 96  # samples that recipes are fitted on, and as many others that they are compared on
+
+
+def neuron_of(job: Job) -> Neuron:
+    """Return the neuron model that the job asks for; its general options are parameters of those that have them.
+
+    Raises:
+        UsageError: no such neuron (E002), a wrong parameter, or an option that it does not have (E003).
+    """
+    model, given = NEURONS[job.convert.neuron], dict(job.neuron)
+    known = {each.name for each in dataclasses.fields(model)}  # type: ignore[arg-type]
+    if "reset" in known:
+        given = {"reset": job.convert.reset, **given}
+    elif job.convert.reset != "subtract":
+        raise UsageError("E003", f"--reset: the neuron '{job.convert.neuron}' resets in its own way", "--neuron if")
+    if "initial_potential" in known and job.convert.neuron != "lif":
+        given = {"initial_potential": job.convert.initial_potential, **given}
+    return make_neuron(job.convert.neuron, given)
+
+
+def recipe_of(job: Job) -> Recipe:
+    """Return the recipe that the job asks for; of ``auto``, where the search begins.
+
+    Raises:
+        UsageError: options that do not exist or do not suit each other (E002, E003).
+    """
+    options, searches = job.convert, job.convert.method == "auto"
+    chosen = {"--neuron": options.neuron != "if", "--correct": bool(options.correct), "--warm-up": options.warm_up > 0}
+    if searches and any(chosen.values()):
+        told = next(name for name, given in chosen.items() if given)
+        raise UsageError("E003", f"--method auto: it chooses {told} itself", "--spikes says what the hardware can send")
+    if not searches and options.spikes != "binary":
+        raise UsageError("E003", "--spikes: only --method auto chooses neurons", "--neuron names one")
+    schedule = Schedule(options.steps[-1], options.onset_delay, options.warm_up, options.readout_from)
+    return Recipe(
+        "percentile" if searches else options.method,
+        neuron_of(job),
+        schedule,
+        options.correct,
+        options.percentile,
+        options.percentile_of == "nonzero",
+        options.per_channel,
+        options.max_pool,
+    )
+
+
+def resolved(job: Job, recipe: Recipe) -> Job:
+    """Return the job with what the search chose in the place of ``auto``, so that repeating it needs no search."""
+    found = {
+        "method": recipe.method,
+        "neuron": recipe.neuron.name,
+        "correct": recipe.correct,
+        "warm_up": recipe.schedule.warm_up,
+        "spikes": "binary",
+    }
+    neuron = dict(job.neuron) | parameters(recipe.neuron)
+    return job.model_copy(update={"convert": job.convert.model_copy(update=found), "neuron": neuron})
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A calibrated network, and the samples on which recipes are carried out."""
+
+    graph: Graph
+    statistics: ActivationStatistics
+    calib: Selection
+    job: Job
+    device: torch.device
+    depths: Mapping[str, int]
+
+    def convert(
+        self, recipe: Recipe, samples: int, advance: Callable[[int], None]
+    ) -> tuple[NormalForm, SpikingNetwork]:
+        """Carry out a recipe, with corrections fitted on so many samples."""
+        normal = self._scaled(recipe)
+        chosen = self.calib.part(samples, self.job.seed) if recipe.correct else None
+        x = self._tensor(chosen.first(len(chosen))) if chosen is not None else torch.zeros(0)
+        return normal, recipe.spiking(normal, self.statistics, x, advance)
+
+    def choose(self, base: Recipe, heard: Callable[[str], None]) -> tuple[Recipe, list[str]]:
+        """Search for the best recipe; return it and lines that tell what was tried."""
+        fitted, held_out = self._halves
+        ann = self.graph.mapped(lambda tensor: tensor.to(self.device))
+
+        def build(recipe: Recipe) -> SpikingNetwork:
+            return recipe.spiking(self._scaled(recipe), self.statistics, fitted, lambda _: None)
+
+        told: list[str] = []
+
+        def tell(trial: Trial) -> None:
+            told.append(f"tried: {trial.told}: output error {trial.loss:.4f}, {trial.synops / 1e6:.1f}M SynOps")
+            heard(told[-1])
+
+        best = choose(base, self.job.convert.spikes, build, ann, held_out, tell)
+        line = f"auto chose: {best.told} (output error {best.loss:.4f} on {len(held_out)} samples not fitted on)"
+        heard(line)
+        return best.recipe, [*told, line]
+
+    def _scaled(self, recipe: Recipe) -> NormalForm:
+        return recipe.scaled(
+            self.graph,
+            self.statistics,
+            self.depths,
+            lambda: self.calib.batches(self.job.calib.batch_size, lambda _: None),
+        )
+
+    @cached_property
+    def _halves(self) -> tuple[Tensor, Tensor]:
+        part = self.calib.part(2 * TRIED_ON, self.job.seed)
+        x = part.first(len(part))
+        if len(x) < 2:
+            raise UsageError("E003", "--method auto: one calibration sample; it needs two parts", "give more samples")
+        return self._tensor(x[::2]), self._tensor(x[1::2])
+
+    def _tensor(self, x: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
