@@ -14,7 +14,7 @@ from snnconvert.errors import LimitError, ModelError
 from snnconvert.load import isolation, torch_model
 from snnconvert.load.asked import Asked
 from snnconvert.load.isolation import Limits, isolated
-from snnconvert.load.torch_model import torch_to_onnx
+from snnconvert.load.torch_model import read_torch
 
 pytestmark = pytest.mark.skipif(not isolation.POSSIBLE, reason="only Linux isolates")
 LIMITS = Limits(20, 2**28)
@@ -37,7 +37,7 @@ def test_script_that_doubles_a_list_for_ever_runs_into_the_limit(
 ) -> None:
     monkeypatch.setattr(torch_model, "ROOM", 2**28)
     with pytest.raises(LimitError, match=r"E501.*net\.pt: torch runs out of memory") as refusal:
-        torch_to_onnx(Path("net.pt"), to_script(Doubling()), Asked((3,)))
+        read_torch(Path("net.pt"), to_script(Doubling()), Asked((3,))).to_onnx()
     assert refusal.value.exit_status == 7
     assert "--trust-model" in refusal.value.hint
 
