@@ -43,6 +43,14 @@ def read_program(where: str, members: Mapping[str, bytes]) -> dict[str, bytes]:
     return _Program(where, members).members()
 
 
+def input_elements(members: Mapping[str, bytes]) -> int:
+    """Return how many elements the input has, of what :func:`read_program` returned; sizes left open count as 1."""
+    module = json.loads(members[MODEL])["graph_module"]
+    users = [spec for spec in module["signature"]["input_specs"] if "user_input" in spec]
+    values = [module["graph"]["tensor_values"].get(_input_name(spec)) for spec in users]
+    return sum(math.prod(size.get("as_int", 1) for size in value["sizes"]) for value in values if value)
+
+
 class _Program(Fields):
     def members(self) -> dict[str, bytes]:
         """Build the members of the archive for torch."""

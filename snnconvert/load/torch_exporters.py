@@ -30,7 +30,7 @@ from snnconvert.load.torchscript_sizes import with_known_sizes
 OPSET = 17  # of the exporter for TorchScript, which is not developed any more
 LIMIT = 1e-4  # of the largest output: float32 rounding, in another order
 # how to export, one after the other: batch, whether the model takes any other, whether sizes are computed beforehand
-OTHER_BATCH = 5
+OTHER_BATCH = 3
 ATTEMPTS = ((2, True, False), (2, True, True), (1, False, False))
 _OPERATOR = re.compile(
     r"the operator '([\w:]+)'|export of operator (\w+)|No ONNX function found for <OpOverload\(op='([\w.]+)'"
@@ -176,6 +176,7 @@ def _require_same(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it runs once or twice
+    options.intra_op_num_threads = 1  # threads that wait take time of the processor, which has a limit here
     try:
         asking, weights = weights_as_inputs(model, handover)
         session = onnxruntime.InferenceSession(asking.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -1,5 +1,6 @@
 """torch's files as ONNX: tells TorchScript, torch.export and plain pickles apart, and turns the first two into ONNX."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,17 @@ from snnconvert.graph import Shape
 from snnconvert.load.archive import Place, read_archive, write_archive
 from snnconvert.load.asked import Asked
 from snnconvert.load.ends import require_size
-from snnconvert.load.exported_program import read_program
+from snnconvert.load.exported_program import input_elements, read_program
 from snnconvert.load.handover import Handover
 from snnconvert.load.isolation import Limits, isolated
 from snnconvert.load.torch_pickle import STORAGES, Global, global_names
 from snnconvert.load.torchscript import read_torchscript, traced_shape
 
-SECONDS, BYTES_A_SECOND = 60, 2**21  # that torch may take on an archive, and what it does in one of them
-ROOM, SIZES = 2**32, 8  # bytes that torch may take, and times the size of the archive
+# seconds of a processor that torch may take: for any archive, for a byte of code, for a byte of weights, and for a byte
+# of weights that are applied to an input of a million elements; five times of what networks take, and more
+SECONDS, A_BYTE_OF_CODE, A_BYTE, A_BYTE_ON_A_MILLION = 6, 75e-6, 50e-9, 3e-6
+MILLION = 2**20  # of a larger input no more counts: the file alone says how large it is
+ROOM, SIZES = 3 * 2**29, 4  # bytes that torch may take, and times the size of the archive
 ZIP_MAGIC = b"PK\x03\x04"
 PICKLE_MAGIC = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
 OLD_PROGRAM = "serialized_exported_program.json"
@@ -38,7 +42,7 @@ class TorchNetwork:
     path: Path
     handover: Handover
     shape: Shape | None  # of one sample; a torch.export file tells it itself
-    trust: bool
+    limits: Limits | None  # on what torch does, None where the file is trusted
 
     def to_onnx(self) -> bytes:
         """Return the network as a serialized ONNX model, whose large weights are in ``handover``; may be called once.
@@ -47,23 +51,18 @@ class TorchNetwork:
             ModelError: torch cannot convert it (E116, E120, E122, E124).
             LimitError: torch takes too long or too much memory on it, or crashes (E501).
         """
-        try:
-            return self._work() if self.trust else isolated(self.path.name, self._work, self._limits())
-        finally:
-            self.handover.close()
-
-    def _work(self) -> bytes:
-        # here, since torch's exporters load slowly
+        # here, since torch's exporters load slowly; before the limits begin
         from snnconvert.load.torch_exporters import program_to_onnx, script_to_onnx
 
-        if self.shape is None:
-            return program_to_onnx(self.path, self.handover)
-        return script_to_onnx(self.path, self.handover, self.shape)
+        def work() -> bytes:
+            if self.shape is None:
+                return program_to_onnx(self.path, self.handover)
+            return script_to_onnx(self.path, self.handover, self.shape)
 
-    def _limits(self) -> Limits:
-        """Return how long torch may take for an archive, and how much memory."""
-        size = self.handover.size
-        return Limits(SECONDS + size / BYTES_A_SECOND, ROOM + SIZES * size)
+        try:
+            return isolated(self.path.name, work, self.limits) if self.limits else work()
+        finally:
+            self.handover.close()
 
 
 def read_torch(path: Path, content: bytes, asked: Asked) -> TorchNetwork:
@@ -97,7 +96,7 @@ def _script(path: Path, content: bytes, members: Mapping[str, bytes], asked: Ask
     if shape is None:
         raise ModelError("E124", f"{path.name}: the file does not tell its input shape", "--input-shape 3,224,224")
     _require_usable(path, shape)
-    return TorchNetwork(path, _handover(content, kept), shape, asked.trust)
+    return TorchNetwork(path, _handover(content, kept), shape, _limits(kept, math.prod(shape)) if kept else None)
 
 
 def _program(path: Path, content: bytes, members: Mapping[str, bytes], trust: bool) -> TorchNetwork:
@@ -107,7 +106,9 @@ def _program(path: Path, content: bytes, members: Mapping[str, bytes], trust: bo
             f"{path.name}: the format of torch.export before torch 2.8, whose weights are pickled",
             "export the network again with a newer torch",
         )
-    return TorchNetwork(path, _handover(content, None if trust else read_program(path.name, members)), None, trust)
+    kept = None if trust else read_program(path.name, members)
+    limits = _limits(kept, input_elements(kept)) if kept else None
+    return TorchNetwork(path, _handover(content, kept), None, limits)
 
 
 def _handover(content: bytes, members: Mapping[str, bytes] | None) -> Handover:
@@ -120,6 +121,15 @@ def _handover(content: bytes, members: Mapping[str, bytes] | None) -> Handover:
         return []
 
     return Handover(write)
+
+
+def _limits(members: Mapping[str, bytes], elements: int) -> Limits:
+    """Return how long torch may compute on an archive, for an input of so many elements, and its memory."""
+    size = sum(map(len, members.values()))
+    code = sum(len(data) for name, data in members.items() if name.endswith((".py", ".json")))
+    images = min(elements, MILLION) / MILLION
+    seconds = SECONDS + A_BYTE_OF_CODE * code + (A_BYTE + A_BYTE_ON_A_MILLION * images) * size
+    return Limits(seconds, ROOM + SIZES * size)
 
 
 def _require_usable(path: Path, shape: Shape) -> None:
