@@ -15,7 +15,7 @@ ROUNDS = 3
 SHAPE = (3, 32, 32)
 SIDES = ("loaded", "exported", "ours")
 MOST_SECONDS, MOST_SIZES = 2.0, 3.0
-PAUSE = 0.003  # seconds between two looks at the memory
+PAUSE = 0.003  # seconds between two looks at the memory, which take longer themselves
 # every side imports all that it needs first, then loads in a process of its own
 MEASURE = """
 import json, sys, time
@@ -133,7 +133,7 @@ def run() -> Section:
         f"Medians of {ROUNDS}; imports not counted. Ours ends with a checked graph and a session of ONNX Runtime. "
         "Peaks are the sum of Pss (/proc/*/smaps_rollup: a page that processes share counts once) of the process and "
         "its children, with all shared memory of the system (Shmem, mapped or not), "
-        f"looked at every {1000 * PAUSE:.0f} ms in a run of its own, less what it was before loading."
+        "looked at again and again (which takes 10 to 50 ms) in a run of its own, less what it was before loading."
     )
     header = ["format", "file", "loaded by its library", "peak", "and exported", "peak", "ours", "peak"]
     return Section("reading", "Cost of reading a model file safely", header, rows, verdict, machine())
