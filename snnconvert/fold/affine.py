@@ -134,11 +134,9 @@ def _folded_into(graph: Graph, node: Node, affine: Affine, consumer: Node) -> Gr
     except IncompatibleScale:
         return None
     origins = node.origins + consumer.origins
-    return rewired(
-        graph,
-        {consumer.name: dataclasses.replace(consumer, operator=operator, inputs=node.inputs, origins=origins)},
-        {},
-    )
+    changed = {consumer.name: dataclasses.replace(consumer, operator=operator, inputs=node.inputs, origins=origins)}
+    gone = {node.name: None} if graph.sole_consumer(node.name) is consumer else {}
+    return rewired(graph, {**changed, **gone}, {})
 
 
 def settled(graph: Graph, name: str) -> Graph:

@@ -47,14 +47,16 @@ def distributed(graph: Graph, total: Node, reader: Node) -> Graph:
             operator = without_bias(operator, shape)
         terms.append(Node(graph.fresh(f"{reader.name}.{index}"), operator, (value,), reader.origins))
     result = Node(reader.name, Sum(len(terms)), tuple(term.name for term in terms), total.origins)
-    return rewired(graph, {reader.name: result}, {}, terms)
+    gone = {total.name: None} if graph.sole_consumer(total.name) is reader else {}
+    return rewired(graph, {**gone, reader.name: result}, {}, terms)
 
 
 def joined(graph: Graph, total: Node, reader: Node) -> Graph:
     """Let a sum read the terms of a sum."""
     inputs = tuple(each for value in reader.inputs for each in (total.inputs if value == total.name else (value,)))
     changed = dataclasses.replace(reader, operator=Sum(len(inputs)), inputs=inputs)
-    return rewired(graph, {reader.name: changed}, {})
+    gone = {total.name: None} if graph.sole_consumer(total.name) is reader else {}
+    return rewired(graph, {**gone, reader.name: changed}, {})
 
 
 def sums_joined(graph: Graph) -> Graph:

@@ -49,14 +49,16 @@ class Graph:
         known, checked = ({}, {}) if self.previous is None else (self.previous.shapes, self.previous.by_name)
         object.__setattr__(self, "previous", None)
         for node in self.nodes:
-            missing = [name for name in node.inputs if name not in shapes]
-            if missing or node.name in shapes:
-                raise InternalError("E903", f"node '{node.name}': not in topological order or named twice {missing}")
-            if checked.get(node.name) is node and all(shapes[name] == known[name] for name in node.inputs):
-                shapes[node.name] = known[node.name]
+            name, inputs = node.name, node.inputs
+            missing = [each for each in inputs if each not in shapes]
+            if missing or name in shapes:
+                raise InternalError("E903", f"node '{name}': not in topological order or named twice {missing}")
+            given = [shapes[each] for each in inputs]
+            if checked.get(name) is node and given == [known[each] for each in inputs]:
+                shapes[name] = known[name]
                 continue
             try:
-                shape = node.operator.infer_shape([shapes[name] for name in node.inputs])
+                shape = node.operator.infer_shape(given)
             except ValueError as problem:
                 raise ModelError("E124", f"node '{node.name}' ({type(node.operator).__name__}): {problem}") from None
             if any(size < 1 for size in shape):
@@ -141,13 +143,13 @@ class Graph:
 
 def _in_order(nodes: Sequence[Node], graph_input: str, output: str) -> bool:
     """Tell whether each node stands behind those that it reads, once, and is read itself."""
-    computed, read = {graph_input}, {output}
+    computed = {graph_input}
     for node in nodes:
         if node.name in computed or not computed.issuperset(node.inputs):
             return False
         computed.add(node.name)
-        read.update(node.inputs)
-    return all(node.name in read for node in nodes)
+    computed.remove(graph_input)
+    return computed <= {output}.union(*[node.inputs for node in nodes])
 
 
 def sort_nodes(by_name: Mapping[str, Node], output: str, graph_input: str) -> tuple[Node, ...]:

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple
 
 from snnconvert.errors import ModelError
 
@@ -20,10 +21,20 @@ MAX_EXPANSION = 100  # times the stored size, of a member that is not small
 SMALL = 2**20
 FREE = 2**26  # bytes of all members together that need no reason
 ROOT = "archive"
+ALIGNMENT = 64
+FILLING = int.from_bytes(b"FB", "little")  # the extra field that torch fills up with
+_FILLING = struct.Struct("<2H")
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _DEFERRED = 0x8  # flag: CRC and sizes follow the data
 _ENCRYPTED = 0x1
 _IN_EXTRA_FIELD = 2**32 - 1  # zip64
+
+
+class Place(NamedTuple):
+    """Where the bytes of a member stand."""
+
+    offset: int
+    size: int
 
 
 def read_archive(path: Path, content: bytes) -> dict[str, bytes]:
@@ -57,13 +68,18 @@ def read_archive(path: Path, content: bytes) -> dict[str, bytes]:
     return members
 
 
-def write_archive(members: Mapping[str, bytes]) -> bytes:
-    """Return an archive of these members, stored in one folder as torch expects it."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+def write_archive(members: Mapping[str, bytes], stream: BinaryIO) -> list[Place]:
+    """Write an archive of these members, stored in one folder as torch expects it; return where their bytes stand."""
+    places = []
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(f"{ROOT}/{name}"), data)
-    return buffer.getvalue()
+            info = zipfile.ZipInfo(f"{ROOT}/{name}")
+            begin = stream.tell() + _LOCAL_HEADER.size + len(info.filename.encode()) + _FILLING.size
+            filling = -begin % ALIGNMENT  # numbers are read where they stand
+            info.extra = _FILLING.pack(FILLING, filling) + bytes(filling)
+            archive.writestr(info, data)
+            places.append(Place(begin + filling, len(data)))
+    return places
 
 
 def _refused(path: Path, what: str, hint: str = "export the network again") -> ModelError:

@@ -14,7 +14,6 @@ import torch
 
 from snnconvert.errors import ModelError
 from snnconvert.load import symbolic
-from snnconvert.load.archive import write_archive
 from snnconvert.load.json_fields import Fields, Json
 from snnconvert.load.onnx_file import MAX_NODES
 from snnconvert.load.torch_operators import is_pure
@@ -34,14 +33,22 @@ _ATEN = re.compile(r"torch\.ops\.aten\.([a-z_]\w*)\.([A-Za-z]\w*)", re.ASCII)
 _LEAF: Json = {"type": None, "context": None, "children_spec": []}
 
 
-def read_program(where: str, members: Mapping[str, bytes]) -> bytes:
-    """Check the members of a torch.export archive; return one that was written from them.
+def read_program(where: str, members: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Check the members of a torch.export archive; return those of one for torch, written from what was checked.
 
     Raises:
         ModelError: it says more than a network needs (E131), too much of it (E121), or what cannot be converted
             (E120, E124).
     """
-    return write_archive(_Program(where, members).members())
+    return _Program(where, members).members()
+
+
+def input_elements(members: Mapping[str, bytes]) -> int:
+    """Return how many elements the input has, of what :func:`read_program` returned; sizes left open count as 1."""
+    module = json.loads(members[MODEL])["graph_module"]
+    users = [spec for spec in module["signature"]["input_specs"] if "user_input" in spec]
+    values = [module["graph"]["tensor_values"].get(_input_name(spec)) for spec in users]
+    return sum(math.prod(size.get("as_int", 1) for size in value["sizes"]) for value in values if value)
 
 
 class _Program(Fields):

@@ -9,6 +9,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from onnx import TensorProto
 
@@ -17,6 +18,22 @@ from snnconvert.errors import ModelError
 KEYS = {"location", "offset", "length", "checksum"}  # the checksum is not compared: ONNX leaves it unspecified
 OUTSIDE = (errno.ELOOP, errno.ENOTDIR, errno.ENXIO)  # a link, a link to a folder, a socket
 HINT = "save the model with all weights inside, or with its data in its own folder"
+
+
+class Beside(Protocol):
+    """Weights that are not in the model itself."""
+
+    def read(self, tensor: TensorProto, what: str, size: int) -> bytes | memoryview:
+        """Return the ``size`` bytes of a tensor that its entries point to.
+
+        Raises:
+            ModelError: they may not be read (E110), or do not fit (E111).
+        """
+        ...
+
+    def digest(self, own: str) -> str:
+        """Return the digest of the model, ``own`` that of its file."""
+        ...
 
 
 class Neighbours:
@@ -33,9 +50,9 @@ class Neighbours:
             ModelError: the location is not a plain file of its own in the model's folder (E110), or what it holds,
                 or the entries, do not fit the tensor (E111).
         """
-        entries = _entries(tensor, what)
-        offset = _number(entries, "offset", 0, what)
-        length = _number(entries, "length", size, what)
+        entries = entries_of(tensor, what)
+        offset = number_of(entries, "offset", 0, what)
+        length = number_of(entries, "length", size, what)
         if length != size:
             raise ModelError("E111", f"{what}: expected {size} bytes of external data, got length {length}", HINT)
         location = entries.get("location", "")
@@ -91,7 +108,17 @@ def _check(found: os.stat_result, end: int, what: str) -> None:
         raise ModelError("E111", f"{what} ends at byte {found.st_size}, {end} expected", HINT)
 
 
-def _entries(tensor: TensorProto, what: str) -> dict[str, str]:
+def is_external(tensor: TensorProto) -> bool:
+    """Tell whether a tensor says that its data lies in another file."""
+    return bool(tensor.data_location == TensorProto.EXTERNAL or tensor.external_data)
+
+
+def entries_of(tensor: TensorProto, what: str) -> dict[str, str]:
+    """Return what a tensor says of the place of its data.
+
+    Raises:
+        ModelError: a key is unknown or twice there (E111).
+    """
     entries: dict[str, str] = {}
     for entry in tensor.external_data:
         if entry.key not in KEYS or entry.key in entries or not isinstance(entry.value, str):
@@ -100,7 +127,12 @@ def _entries(tensor: TensorProto, what: str) -> dict[str, str]:
     return entries
 
 
-def _number(entries: dict[str, str], key: str, default: int, what: str) -> int:
+def number_of(entries: dict[str, str], key: str, default: int, what: str) -> int:
+    """Return a number of bytes.
+
+    Raises:
+        ModelError: it is none (E111).
+    """
     text = entries.get(key)
     if text is None:
         return default

@@ -23,13 +23,14 @@ from snnconvert.errors import LimitError, ModelError, SnnError
 TRUST = "--trust-model runs it without limits, if you know who made the file"
 STATUS = Path("/proc/self/statm")
 DATA = 5  # of its fields: pages of data and stacks, which RLIMIT_DATA counts
+PATIENCE = 4  # how long to wait, in times of what it may compute: others may use the machine too
 POSSIBLE = sys.platform == "linux" and STATUS.exists()  # elsewhere a fork of threads, or no count of memory
 DONE, REFUSED, EXHAUSTED, FAILED = b"+", b"-", b"M", b"!"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds, and bytes of memory beyond what the process has."""
+    """Seconds of a processor, and bytes of memory beyond what the process has."""
 
     seconds: float
     memory: int
@@ -53,7 +54,7 @@ def isolated(where: str, work: Callable[[], bytes], limits: Limits) -> bytes:
         os.close(reader)
         _work(writer, work, limits)  # does not return
     os.close(writer)
-    deadline, ended = time.monotonic() + limits.seconds, False
+    deadline, ended = time.monotonic() + PATIENCE * limits.seconds, False
     try:
         answer = _received(reader, deadline)
         ended = answer is not None
@@ -62,8 +63,10 @@ def isolated(where: str, work: Callable[[], bytes], limits: Limits) -> bytes:
         if not ended:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-    if answer is None:
-        raise LimitError("E501", f"{where}: torch takes more than {limits.seconds:.0f} s on the model", TRUST)
+    exhausted = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU
+    if answer is None or exhausted:
+        seconds = limits.seconds if exhausted else PATIENCE * limits.seconds
+        raise LimitError("E501", f"{where}: torch takes more than {seconds:.0f} s on the model", TRUST)
     kind, content = answer[:1], answer[1:]
     if kind == DONE:
         return content
@@ -122,12 +125,12 @@ def _answer(work: Callable[[], bytes]) -> tuple[bytes, bytes]:
 def _limit(limits: Limits) -> None:
     taken = int(STATUS.read_text().split()[DATA]) * resource.getpagesize()
     seconds = int(limits.seconds) + 1
-    for kind, most in (
-        (resource.RLIMIT_DATA, taken + limits.memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
+    for kind, soft, hard in (
+        (resource.RLIMIT_DATA, taken + limits.memory, taken + limits.memory),
+        (resource.RLIMIT_CPU, seconds, seconds + 1),  # at the first there is SIGXCPU, which tells why
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_CORE, 0, 0),
     ):
         with contextlib.suppress(ValueError, OSError):  # a lower limit is there already
-            resource.setrlimit(kind, (most, most))
+            resource.setrlimit(kind, (soft, hard))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write fails, and does not kill

@@ -16,7 +16,7 @@ from snnconvert.load.ends import read_input, read_output, strip_last
 from snnconvert.load.onnx_file import Array, OnnxFile, parse, read_bytes, validate
 from snnconvert.load.onnx_graph import build_graph, survey_nodes
 from snnconvert.load.reference import Reference
-from snnconvert.load.torch_model import is_torch, torch_to_onnx
+from snnconvert.load.torch_model import is_torch, read_torch
 
 LIMIT = 1e-4  # of the largest output: float32 rounding, in another order
 NAMED = 8  # tensors in one note
@@ -68,11 +68,13 @@ def open_model(path: Path, asked: Asked = NOTHING_ASKED) -> OnnxFile:
     """
     content = read_bytes(path)
     digest = hashlib.sha256(content).hexdigest()
-    if is_torch(content):
-        content = torch_to_onnx(path, content, asked)
+    network = read_torch(path, content, asked) if is_torch(content) else None
+    if network:
+        del content  # a large network is in memory once while torch works, and not twice
+        content = network.to_onnx()
     model = parse(path.name, content)
-    del content  # a large network is in memory once while its weights are decoded, and not twice
-    return validate(path, digest, model, asked)
+    del content  # nor while its weights are decoded
+    return validate(path, digest, model, asked, network.handover if network else None)
 
 
 def survey_model(file: OnnxFile) -> tuple[tuple[Origin, ...], dict[str, ModelError]]:

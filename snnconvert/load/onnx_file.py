@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from snnconvert.errors import ModelError, UsageError
 from snnconvert.graph import topological
 from snnconvert.load.asked import Asked
-from snnconvert.load.external_data import Neighbours
+from snnconvert.load.external_data import Beside, Neighbours, is_external
 from snnconvert.load.functions import inline
 from snnconvert.load.wire import count_parts
 
@@ -122,8 +122,10 @@ def parse(where: str, content: bytes) -> onnx.ModelProto:
     return model
 
 
-def validate(path: Path, digest: str, model: onnx.ModelProto, asked: Asked) -> OnnxFile:
+def validate(path: Path, digest: str, model: onnx.ModelProto, asked: Asked, beside: Beside | None = None) -> OnnxFile:
     """Check a model and decode its constants; ``digest`` is that of the user's file. Nothing of ``model`` is kept.
+
+    ``beside`` holds the weights that are not in the model: the files in its folder, where nothing else is given.
 
     Raises:
         ModelError: it is not sound (E102 to E121).
@@ -132,8 +134,8 @@ def validate(path: Path, digest: str, model: onnx.ModelProto, asked: Asked) -> O
     opset = _check_header(where, model)
     if graph.sparse_initializer:
         raise ModelError("E112", f"{where}: sparse initializers are not supported", "store the weights densely")
-    neighbours = Neighbours(path.parent)
-    constants = _constants(where, graph.initializer, neighbours)
+    beside = beside or Neighbours(path.parent)
+    constants = _constants(where, graph.initializer, beside)
     given = {*constants, *(value.name for value in graph.input)}
     nodes: Sequence[onnx.NodeProto] = onnx.GraphProto(node=graph.node).node  # a copy, that lets go of the weights
     if model.functions:
@@ -141,7 +143,7 @@ def validate(path: Path, digest: str, model: onnx.ModelProto, asked: Asked) -> O
         nodes = inline(where, nodes, model.functions, opset, taken, MAX_NODES)
     return OnnxFile(
         path,
-        neighbours.digest(digest),
+        beside.digest(digest),
         opset,
         tuple(onnx.GraphProto(input=[value for value in graph.input if value.name not in constants]).input),
         tuple(value.name for value in graph.output),
@@ -214,7 +216,7 @@ def _sorted_nodes(where: str, nodes: Sequence[onnx.NodeProto], given: Set[str]) 
     return tuple(by_output[name] for name in order)
 
 
-def _constants(where: str, tensors: Sequence[TensorProto], neighbours: Neighbours) -> dict[str, Array]:
+def _constants(where: str, tensors: Sequence[TensorProto], beside: Beside) -> dict[str, Array]:
     """Decode every weight, those beside the file too, when together they are not too large."""
     constants: dict[str, Array] = {}
     total = sum(map(_claimed_bytes, tensors))
@@ -225,15 +227,15 @@ def _constants(where: str, tensors: Sequence[TensorProto], neighbours: Neighbour
     for tensor in tensors:
         if tensor.name in constants:
             raise ModelError("E114", f"{where}: two initializers are named '{tensor.name}'", AGAIN)
-        constants[tensor.name] = decode(tensor, where, tensor.name, neighbours)
+        constants[tensor.name] = decode(tensor, where, tensor.name, beside)
     return constants
 
 
-def decode(tensor: TensorProto, where: str, name: str, neighbours: Neighbours | None = None) -> Array:
+def decode(tensor: TensorProto, where: str, name: str, beside: Beside | None = None) -> Array:
     """Turn a tensor into an array, after comparing what it claims with what it holds.
 
     Raises:
-        ModelError: external data that cannot be read (E110, E111; without ``neighbours`` none can), a wrong type or
+        ModelError: external data that cannot be read (E110, E111; without ``beside`` none can), a wrong type or
             size (E112), NaN or infinity (E113).
     """
     what = f"{where}: tensor '{name}'"
@@ -245,7 +247,7 @@ def decode(tensor: TensorProto, where: str, name: str, neighbours: Neighbours | 
     if count == 0 and tensor.data_type in FLOATS and len(tensor.dims) != 1:  # a list may be: Resize's unused "roi"
         raise ModelError("E112", f"{what} is empty, of shape {tuple(tensor.dims)}", AGAIN)
     try:
-        array = _content(tensor, what, count, neighbours)
+        array = _content(tensor, what, count, beside)
     except (ValueError, OverflowError, TypeError) as problem:  # 65 axes, numbers that the type cannot hold
         raise ModelError("E112", f"{what} cannot be decoded ({problem})", AGAIN) from None
     if array.dtype.kind == "f" and not bool(np.isfinite(array).all()):
@@ -256,14 +258,14 @@ def decode(tensor: TensorProto, where: str, name: str, neighbours: Neighbours | 
     return array
 
 
-def _content(tensor: TensorProto, what: str, count: int, neighbours: Neighbours | None) -> Array:
+def _content(tensor: TensorProto, what: str, count: int, beside: Beside | None) -> Array:
     dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     if tensor.HasField("segment"):
         raise ModelError("E112", f"{what} is one segment of a tensor", "store the weights whole")
     if is_external(tensor):
-        if neighbours is None:
+        if beside is None:
             raise ModelError("E110", f"{what} is stored outside the file", "save the model with all weights inside")
-        return np.frombuffer(neighbours.read(tensor, what, count * dtype.itemsize), dtype).reshape(tensor.dims)
+        return np.frombuffer(beside.read(tensor, what, count * dtype.itemsize), dtype).reshape(tensor.dims)
     if tensor.HasField("raw_data"):
         raw = tensor.raw_data
         _require_held(tensor, what, len(raw), count * dtype.itemsize)
@@ -282,11 +284,6 @@ def _require_held(tensor: TensorProto, what: str, held: int, expected: int) -> N
         raise ModelError(
             "E112", f"{what} of shape {tuple(tensor.dims)}: expected {expected} of data, got {held}", AGAIN
         )
-
-
-def is_external(tensor: TensorProto) -> bool:
-    """Tell whether a tensor says that its data lies in another file."""
-    return bool(tensor.data_location == TensorProto.EXTERNAL or tensor.external_data)
 
 
 def _claimed_bytes(tensor: TensorProto) -> int:

@@ -22,14 +22,17 @@ class Reference:
         self._input = graph_input.name
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
+        options.add_session_config_entry("session.disable_prepacking", "1")  # it copies weights
         try:
             model, weights = rewritten(file, graph_input, output)
             if len(model.graph.node) > MANY:
                 options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-            # they live as long as the session, which may read them in place
+            # they live as long as the session, which reads them in place
             self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in weights.items()}
             if weights:
                 options.add_external_initializers(list(self._weights), list(self._weights.values()))
+            for name, value in self._weights.items():  # or it keeps copies of them
+                options.add_initializer(name, value)
             content = model.SerializeToString()
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base

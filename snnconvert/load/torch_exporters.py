@@ -12,29 +12,35 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from torch.export.pt2_archive._package import load_pt2
 
 from snnconvert.errors import LimitError, ModelError, SnnError
 from snnconvert.graph import Shape, relative_error
 from snnconvert.load.ends import require_size
+from snnconvert.load.handover import Handover
 from snnconvert.load.torch_sizes import SizeLimit
+from snnconvert.load.torch_weights import program_with_weights, weights_apart, weights_as_inputs, with_weights
 from snnconvert.load.torchscript_sizes import with_known_sizes
 
 OPSET = 17  # of the exporter for TorchScript, which is not developed any more
 LIMIT = 1e-4  # of the largest output: float32 rounding, in another order
 # how to export, one after the other: batch, whether the model takes any other, whether sizes are computed beforehand
-OTHER_BATCH = 5
+OTHER_BATCH = 3
 ATTEMPTS = ((2, True, False), (2, True, True), (1, False, False))
 _OPERATOR = re.compile(
     r"the operator '([\w:]+)'|export of operator (\w+)|No ONNX function found for <OpOverload\(op='([\w.]+)'"
 )
 
 
-def script_to_onnx(path: Path, archive: bytes, shape: Shape) -> bytes:
-    """Return a TorchScript network as an ONNX model; its batch is free where the exporter manages that.
+def script_to_onnx(path: Path, handover: Handover, shape: Shape) -> bytes:
+    """Return a TorchScript network as an ONNX model, with large weights in ``handover``.
+
+    Its batch is free where the exporter manages that.
 
     Raises:
         ModelError: torch or its exporter cannot take it (E116, E120, E122).
@@ -44,9 +50,10 @@ def script_to_onnx(path: Path, archive: bytes, shape: Shape) -> bytes:
     with _quietly():
         for batch, free, sizes_first in ATTEMPTS:
             inputs = [_noise((count, *shape)) for count in ((batch, OTHER_BATCH) if free else (batch,))]
+            handover.clear()
             try:
                 with _told(path):
-                    network = torch.jit.load(io.BytesIO(archive), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+                    network = torch.jit.load(handover.source(), map_location="cpu").eval()  # type: ignore[no-untyped-call]
                     expected = [_outputs(path, network, x) for x in inputs]
             except ModelError as refusal:
                 problem = problem or refusal
@@ -55,11 +62,13 @@ def script_to_onnx(path: Path, archive: bytes, shape: Shape) -> bytes:
                 with _told(path):
                     if sizes_first:
                         network = with_known_sizes(network, shape)
-                    content = _exported(network, inputs[0], len(expected[0]), free)
-                    _require_plain(path, content)
-                    for x, outputs in zip(inputs, expected, strict=True):
-                        _require_same(path, content, x, outputs)
-                    return content
+                    with weights_apart() as apart:
+                        content = _exported(network, inputs[0], len(expected[0]), free)
+                    del network  # a large one needs not be there twice
+                    model = with_weights(content, apart, handover)
+                    _require_plain(path, model)
+                    _require_same(path, model, handover, inputs, expected)
+                    return bytes(model.SerializeToString())
             except ModelError as refusal:
                 problem = refusal
     raise problem or ModelError("E116", f"{path.name}: torch runs it with no batch")
@@ -82,17 +91,17 @@ def _exported(network: torch.nn.Module, x: torch.Tensor, outputs: int, free: boo
     return buffer.getvalue()
 
 
-def _require_plain(path: Path, content: bytes) -> None:
+def _require_plain(path: Path, model: onnx.ModelProto) -> None:
     """Refuse a model with control flow or lists, which another way to export it may do without."""
-    model = onnx.ModelProto()
-    model.ParseFromString(content)
     for node in model.graph.node:
         if node.op_type in ("If", "Loop") or "Sequence" in node.op_type:
             raise ModelError("E120", f"{path.name}: torch's exporter writes {node.op_type} for node '{node.name}'")
 
 
-def program_to_onnx(path: Path, archive: bytes) -> bytes:
-    """Return an exported program as an ONNX model; its batch is free where the program's is.
+def program_to_onnx(path: Path, handover: Handover) -> bytes:
+    """Return an exported program as an ONNX model, with large weights in ``handover``.
+
+    Its batch is free where the program's is.
 
     Raises:
         ModelError: torch or its exporter cannot take it (E116, E120, E122, E124).
@@ -100,7 +109,7 @@ def program_to_onnx(path: Path, archive: bytes) -> bytes:
     """
     with _quietly(), _told(path):
         # not torch.export.load, which tells no reason
-        program = load_pt2(io.BytesIO(archive)).exported_programs["model"]
+        program = load_pt2(handover.source()).exported_programs["model"]
         shapes = [
             node.meta["val"].shape for node in program.graph.nodes if node.name in program.graph_signature.user_inputs
         ]
@@ -115,9 +124,11 @@ def program_to_onnx(path: Path, archive: bytes) -> bytes:
         written = torch.onnx.export(program, dynamo=True, verbose=False)
         if written is None:
             raise ModelError("E116", f"{path.name}: torch's exporter returns nothing")
-        content: bytes = written.model_proto.SerializeToString()
-        _require_same(path, content, x, expected)
-        return content
+        del program
+        model = program_with_weights(written, handover)
+        del written
+        _require_same(path, model, handover, [x], [expected])
+        return bytes(model.SerializeToString())
 
 
 def _allowed(program: torch.export.ExportedProgram, size: torch.SymInt) -> int:
@@ -154,17 +165,30 @@ def _outputs(path: Path, network: torch.nn.Module, x: torch.Tensor) -> list[torc
     return outputs
 
 
-def _require_same(path: Path, content: bytes, x: torch.Tensor, expected: Sequence[torch.Tensor]) -> None:
+def _require_same(
+    path: Path,
+    model: onnx.ModelProto,
+    handover: Handover,
+    inputs: Sequence[torch.Tensor],
+    expected: Sequence[Sequence[torch.Tensor]],
+) -> None:
     """Refuse an ONNX model that does not compute what the network computes."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it runs once
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it runs once or twice
+    options.intra_op_num_threads = 1  # threads that wait take time of the processor, which has a limit here
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        ran = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-        got = [each for each in ran if each is not None]
+        asking, weights = weights_as_inputs(model, handover)
+        session = onnxruntime.InferenceSession(asking.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        ran = [[each for each in session.run(None, {name: x.numpy(), **weights}) if each is not None] for x in inputs]
     except Exception:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
         return  # whoever reads the model tells why
+    for mine, theirs in zip(ran, expected, strict=True):
+        _require_close(path, mine, theirs)
+
+
+def _require_close(path: Path, got: Sequence[NDArray[np.generic]], expected: Sequence[torch.Tensor]) -> None:
     if [each.shape for each in got] != [tuple(each.shape) for each in expected]:
         shapes = ", ".join(str(each.shape) for each in got) or "nothing"
         raise ModelError("E116", f"{path.name}: torch's exporter makes outputs of other shapes ({shapes})")

@@ -1,20 +1,27 @@
 """torch's files as ONNX: tells TorchScript, torch.export and plain pickles apart, and turns the first two into ONNX."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from snnconvert.errors import ModelError
 from snnconvert.graph import Shape
-from snnconvert.load.archive import read_archive
+from snnconvert.load.archive import Place, read_archive, write_archive
 from snnconvert.load.asked import Asked
 from snnconvert.load.ends import require_size
-from snnconvert.load.exported_program import read_program
+from snnconvert.load.exported_program import input_elements, read_program
+from snnconvert.load.handover import Handover
 from snnconvert.load.isolation import Limits, isolated
 from snnconvert.load.torch_pickle import STORAGES, Global, global_names
 from snnconvert.load.torchscript import read_torchscript, traced_shape
 
-SECONDS, BYTES_A_SECOND = 60, 2**21  # that torch may take on an archive, and what it does in one of them
-ROOM, SIZES = 2**32, 8  # bytes that torch may take, and times the size of the archive
+# seconds of a processor that torch may take: for any archive, for a byte of code, for a byte of weights, and for a byte
+# of weights that are applied to an input of a million elements; five times of what networks take, and more
+SECONDS, A_BYTE_OF_CODE, A_BYTE, A_BYTE_ON_A_MILLION = 6, 75e-6, 50e-9, 3e-6
+MILLION = 2**20  # of a larger input no more counts: the file alone says how large it is
+ROOM, SIZES = 3 * 2**29, 4  # bytes that torch may take, and times the size of the archive
 ZIP_MAGIC = b"PK\x03\x04"
 PICKLE_MAGIC = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
 OLD_PROGRAM = "serialized_exported_program.json"
@@ -28,16 +35,45 @@ def is_torch(content: bytes) -> bool:
     return content.startswith((ZIP_MAGIC, *PICKLE_MAGIC))
 
 
-def torch_to_onnx(path: Path, content: bytes, asked: Asked) -> bytes:
-    """Return the network of a TorchScript or torch.export file as a serialized ONNX model.
+@dataclass(frozen=True)
+class TorchNetwork:
+    """A file of torch that was checked: all that torch may open is ``handover``, written here."""
+
+    path: Path
+    handover: Handover
+    shape: Shape | None  # of one sample; a torch.export file tells it itself
+    limits: Limits | None  # on what torch does, None where the file is trusted
+
+    def to_onnx(self) -> bytes:
+        """Return the network as a serialized ONNX model, whose large weights are in ``handover``; may be called once.
+
+        Raises:
+            ModelError: torch cannot convert it (E116, E120, E122, E124).
+            LimitError: torch takes too long or too much memory on it, or crashes (E501).
+        """
+        # here, since torch's exporters load slowly; before the limits begin
+        from snnconvert.load.torch_exporters import program_to_onnx, script_to_onnx
+
+        def work() -> bytes:
+            if self.shape is None:
+                return program_to_onnx(self.path, self.handover)
+            return script_to_onnx(self.path, self.handover, self.shape)
+
+        try:
+            return isolated(self.path.name, work, self.limits) if self.limits else work()
+        finally:
+            self.handover.close()
+
+
+def read_torch(path: Path, content: bytes, asked: Asked) -> TorchNetwork:
+    """Check a TorchScript or torch.export file; nothing is written to disk, and nothing of ``content`` is kept.
 
     torch opens nothing but an archive that was written here, from members that were checked; with ``asked.trust`` it
-    opens the file itself. Nothing is written to disk.
+    opens the file itself.
 
     Raises:
         ModelError: the file holds what no network needs (E130, E131), is a pickle (E132) or a hostile archive (E133),
-            or cannot be converted (E116, E120, E121, E122, E124).
-        LimitError: torch takes too long or too much memory on it, or crashes (E501).
+            or cannot be converted (E120, E121, E122, E124).
     """
     if not content.startswith(ZIP_MAGIC):
         raise _pickled(path, content)
@@ -54,41 +90,46 @@ def torch_to_onnx(path: Path, content: bytes, asked: Asked) -> bytes:
     raise ModelError("E101", f"{path.name}: a zip archive, but none of torch", "give an .onnx, .pt or .pt2 file")
 
 
-def _script(path: Path, content: bytes, members: Mapping[str, bytes], asked: Asked) -> bytes:
-    archive = content if asked.trust else read_torchscript(path.name, members)
+def _script(path: Path, content: bytes, members: Mapping[str, bytes], asked: Asked) -> TorchNetwork:
+    kept = None if asked.trust else read_torchscript(path.name, members)
     shape = asked.input_shape or traced_shape(members) or asked.shape()
     if shape is None:
         raise ModelError("E124", f"{path.name}: the file does not tell its input shape", "--input-shape 3,224,224")
     _require_usable(path, shape)
-
-    def work() -> bytes:
-        from snnconvert.load.torch_exporters import script_to_onnx  # here, since torch's exporters load slowly
-
-        return script_to_onnx(path, archive, shape)
-
-    return work() if asked.trust else isolated(path.name, work, _limits(archive))
+    return TorchNetwork(path, _handover(content, kept), shape, _limits(kept, math.prod(shape)) if kept else None)
 
 
-def _program(path: Path, content: bytes, members: Mapping[str, bytes], trust: bool) -> bytes:
+def _program(path: Path, content: bytes, members: Mapping[str, bytes], trust: bool) -> TorchNetwork:
     if OLD_PROGRAM in members:
         raise ModelError(
             "E131",
             f"{path.name}: the format of torch.export before torch 2.8, whose weights are pickled",
             "export the network again with a newer torch",
         )
-    archive = content if trust else read_program(path.name, members)
-
-    def work() -> bytes:
-        from snnconvert.load.torch_exporters import program_to_onnx  # as above
-
-        return program_to_onnx(path, archive)
-
-    return work() if trust else isolated(path.name, work, _limits(archive))
+    kept = None if trust else read_program(path.name, members)
+    limits = _limits(kept, input_elements(kept)) if kept else None
+    return TorchNetwork(path, _handover(content, kept), None, limits)
 
 
-def _limits(archive: bytes) -> Limits:
-    """Return how long torch may take for an archive, and how much memory."""
-    return Limits(SECONDS + len(archive) / BYTES_A_SECOND, ROOM + SIZES * len(archive))
+def _handover(content: bytes, members: Mapping[str, bytes] | None) -> Handover:
+    """Hand over an archive of these members; the file as it is, where there are none."""
+    if members is not None:
+        return Handover(lambda stream: write_archive(members, stream))
+
+    def write(stream: BinaryIO) -> list[Place]:
+        stream.write(content)
+        return []
+
+    return Handover(write)
+
+
+def _limits(members: Mapping[str, bytes], elements: int) -> Limits:
+    """Return how long torch may compute on an archive, for an input of so many elements, and its memory."""
+    size = sum(map(len, members.values()))
+    code = sum(len(data) for name, data in members.items() if name.endswith((".py", ".json")))
+    images = min(elements, MILLION) / MILLION
+    seconds = SECONDS + A_BYTE_OF_CODE * code + (A_BYTE + A_BYTE_ON_A_MILLION * images) * size
+    return Limits(seconds, ROOM + SIZES * size)
 
 
 def _require_usable(path: Path, shape: Shape) -> None:

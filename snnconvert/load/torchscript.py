@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 
 from snnconvert.errors import ModelError
 from snnconvert.graph import Shape
-from snnconvert.load.archive import write_archive
 from snnconvert.load.torch_pickle import STORAGES, Object, Reader, Tagged, Tensor, TypedList, Value
 from snnconvert.load.torch_pickle_writer import Writer
 from snnconvert.load.torchscript_body import check_bodies
@@ -22,8 +21,8 @@ PLAIN = {"int": int, "float": float, "bool": bool, "str": str, "Tensor": Tensor,
 VERSIONS = range(1, 100)
 
 
-def read_torchscript(where: str, members: Mapping[str, bytes]) -> bytes:
-    """Check the members of a TorchScript archive; return one that was written from them.
+def read_torchscript(where: str, members: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Check the members of a TorchScript archive; return those of one for torch, written from what was checked.
 
     Raises:
         ModelError: it does, or holds, more than a network needs (E130), or too much of it (E121).
@@ -52,7 +51,7 @@ def read_torchscript(where: str, members: Mapping[str, bytes]) -> bytes:
     kept |= code.sources()
     kept["constants.pkl"] = Writer(where).write(constants)
     kept["data.pkl"] = Writer(where).write(network)
-    return write_archive(kept)
+    return kept
 
 
 def _refused(where: str, what: str, hint: str = "--trust-model, if you know who made the file") -> ModelError:

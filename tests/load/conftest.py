@@ -121,7 +121,9 @@ def edit_archive() -> Callable[..., bytes]:
                 del members[name]
             else:
                 members[name] = change if isinstance(change, bytes) else change(members[name])
-        return write_archive(members)
+        buffer = io.BytesIO()
+        write_archive(members, buffer)
+        return buffer.getvalue()
 
     return edit
 

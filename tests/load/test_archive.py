@@ -24,6 +24,12 @@ def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes], method: int = zipfile.
     return buffer.getvalue()
 
 
+def written(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    write_archive(members, buffer)
+    return buffer.getvalue()
+
+
 def refused(content: bytes, match: str) -> None:
     with pytest.raises(ModelError, match=match) as caught:
         read_archive(PATH, content)
@@ -32,7 +38,17 @@ def refused(content: bytes, match: str) -> None:
 
 
 def test_what_is_written_is_read() -> None:
-    assert read_archive(PATH, write_archive(MEMBERS)) == MEMBERS
+    assert read_archive(PATH, written(MEMBERS)) == MEMBERS
+
+
+def test_members_stand_where_the_writer_says_at_a_multiple_of_64_bytes() -> None:
+    buffer = io.BytesIO()
+    places = write_archive(MEMBERS, buffer)
+    assert [buffer.getvalue()[offset : offset + size] for offset, size in places] == list(MEMBERS.values())
+    assert all(offset % 64 == 0 for offset, _ in places)
+    with zipfile.ZipFile(buffer) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [f"archive/{name}" for name in MEMBERS]
 
 
 def test_deflated_members_are_read() -> None:
@@ -99,7 +115,7 @@ def test_local_header_that_differs_is_refused(offset: int, form: str) -> None:
 
 @pytest.mark.parametrize("cut", [1, 30, 200])
 def test_truncated_archive_is_refused(cut: int) -> None:
-    refused(write_archive(MEMBERS)[:-cut], "not a sound zip archive")
+    refused(written(MEMBERS)[:-cut], "not a sound zip archive")
 
 
 def test_directory_that_points_outside_is_refused() -> None:

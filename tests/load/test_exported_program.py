@@ -14,7 +14,7 @@ from snnconvert.errors import ModelError
 from snnconvert.load.archive import read_archive
 from snnconvert.load.asked import Asked
 from snnconvert.load.exported_program import read_program
-from snnconvert.load.torch_model import torch_to_onnx
+from snnconvert.load.torch_model import read_torch
 
 PATH = Path("net.pt2")
 WEIGHTS = "data/weights/model_weights_config.json"
@@ -22,7 +22,7 @@ Json = Any
 
 
 def convert(content: bytes, trust: bool = False) -> bytes:
-    return torch_to_onnx(PATH, content, Asked(trust=trust))
+    return read_torch(PATH, content, Asked(trust=trust)).to_onnx()
 
 
 def refused(content: bytes, match: str, code: str = "E131") -> ModelError:
@@ -77,7 +77,7 @@ def test_computed_sizes_and_constants_are_kept(
 
 
 def test_torch_gets_no_pickle_no_guards_and_no_origins(exported: bytes) -> None:
-    after = read_archive(PATH, read_program("net.pt2", read_archive(PATH, exported) | {"data/extra": b"evil"}))
+    after = read_program("net.pt2", read_archive(PATH, exported) | {"data/extra": b"evil"})
     assert after["data/sample_inputs/model.pt"] == b""
     assert "data/extra" not in after
     program = json.loads(after["models/model.json"])

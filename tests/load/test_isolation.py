@@ -14,7 +14,7 @@ from snnconvert.errors import LimitError, ModelError
 from snnconvert.load import isolation, torch_model
 from snnconvert.load.asked import Asked
 from snnconvert.load.isolation import Limits, isolated
-from snnconvert.load.torch_model import torch_to_onnx
+from snnconvert.load.torch_model import read_torch
 
 pytestmark = pytest.mark.skipif(not isolation.POSSIBLE, reason="only Linux isolates")
 LIMITS = Limits(20, 2**28)
@@ -37,9 +37,52 @@ def test_script_that_doubles_a_list_for_ever_runs_into_the_limit(
 ) -> None:
     monkeypatch.setattr(torch_model, "ROOM", 2**28)
     with pytest.raises(LimitError, match=r"E501.*net\.pt: torch runs out of memory") as refusal:
-        torch_to_onnx(Path("net.pt"), to_script(Doubling()), Asked((3,)))
+        read_torch(Path("net.pt"), to_script(Doubling()), Asked((3,))).to_onnx()
     assert refusal.value.exit_status == 7
     assert "--trust-model" in refusal.value.hint
+
+
+class Endless(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.ones([4096, 4096])
+        for _ in range(64):
+            y = torch.matmul(y, y)
+        return x + y[0, 0]
+
+
+def test_script_that_computes_for_ever_runs_into_the_limit(
+    to_script: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_model, "SECONDS", 0.5)
+    with pytest.raises(LimitError, match=r"E501.*net\.pt: torch takes more than 1 s"):
+        read_torch(Path("net.pt"), to_script(Endless()), Asked((3,))).to_onnx()
+
+
+def test_limits_grow_with_code_weights_and_images(
+    scripted: bytes, exported: bytes, to_script: Callable[..., bytes]
+) -> None:
+    def limits(content: bytes, size: int = 8) -> Limits:
+        network = read_torch(Path("net"), content, Asked((2, size, size)))
+        network.handover.close()
+        assert network.limits is not None
+        return network.limits
+
+    wide, deep = nn.Linear(1024, 4096), nn.Sequential(*(nn.ReLU() for _ in range(100)))
+    for content in (scripted, exported, to_script(nn.ReLU())):
+        assert limits(content).seconds < 10
+        assert limits(content).memory < 2 * 2**30
+    least = limits(to_script(nn.ReLU()))
+    assert limits(to_script(deep)).seconds > 1.1 * least.seconds
+    assert limits(to_script(wide)).seconds > 1.1 * least.seconds
+    assert limits(to_script(wide)).memory > least.memory + 4 * 4 * 2**22
+    assert limits(to_script(wide), 500).seconds > 2 * limits(to_script(wide), 8).seconds
+    assert limits(to_script(wide), 5000).seconds < 60  # a file may say any size
+
+
+def test_file_that_is_trusted_has_no_limits(scripted: bytes) -> None:
+    network = read_torch(Path("net.pt"), scripted, Asked((2, 8, 8), trust=True))
+    network.handover.close()
+    assert network.limits is None
 
 
 def crash() -> bytes:
@@ -70,18 +113,31 @@ def test_end_of_the_child_is_told_in_one_line(work: Callable[[], bytes], words: 
         isolated("net.pt", work, LIMITS)
 
 
-def test_child_that_takes_too_long_is_ended() -> None:
-    def sleep() -> bytes:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        time.sleep(60)
-        return b""
+def sleep() -> bytes:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(60)
+    return b""
 
-    started = time.monotonic()
-    with pytest.raises(LimitError, match=r"torch takes more than 1 s"):
-        isolated("net.pt", sleep, Limits(0.9, 2**28))
-    assert time.monotonic() - started < 10
+
+def compute() -> bytes:
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(("work", "seconds"), [(sleep, 4), (compute, 1)])
+def test_child_that_takes_too_long_is_ended(work: Callable[[], bytes], seconds: int) -> None:
+    with pytest.raises(LimitError, match=rf"torch takes more than {seconds} s"):
+        isolated("net.pt", work, Limits(0.9, 2**28))
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_child_that_waits_for_the_processor_is_waited_for() -> None:
+    def wait() -> bytes:
+        time.sleep(1.5)
+        return b"done"
+
+    assert isolated("net.pt", wait, Limits(0.9, 2**28)) == b"done"
 
 
 def test_interrupt_ends_the_child_too(monkeypatch: pytest.MonkeyPatch) -> None:

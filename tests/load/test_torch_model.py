@@ -11,7 +11,7 @@ from torch import nn
 from snnconvert.errors import ModelError
 from snnconvert.load.archive import write_archive
 from snnconvert.load.asked import Asked
-from snnconvert.load.torch_model import is_torch, torch_to_onnx
+from snnconvert.load.torch_model import is_torch, read_torch
 
 PATH = Path("net.pt")
 ASKED = Asked(input_shape=(2, 8, 8))
@@ -25,7 +25,7 @@ def saved(value: Any, *, as_zip: bool = True, protocol: int = 2) -> bytes:
 
 def refused(content: bytes, match: str, code: str) -> ModelError:
     with pytest.raises(ModelError, match=match) as caught:
-        torch_to_onnx(PATH, content, ASKED)
+        read_torch(PATH, content, ASKED).to_onnx()
     assert caught.value.code == code
     return caught.value
 
@@ -47,14 +47,16 @@ def test_pickled_network_is_refused(as_zip: bool, protocol: int, trust: bool) ->
     content = saved(nn.Sequential(nn.ReLU()), as_zip=as_zip, protocol=protocol)
     assert is_torch(content)
     with pytest.raises(ModelError, match="opening it would run code of its choice") as caught:
-        torch_to_onnx(PATH, content, Asked(trust=trust))
+        read_torch(PATH, content, Asked(trust=trust))
     assert caught.value.code == "E132"
     assert "torch.onnx.export(model.eval()" in str(caught.value.hint)
     assert len(str(caught.value.hint)) <= 200
 
 
 def test_other_archive_is_refused() -> None:
-    refused(write_archive({"a": b""}), "a zip archive, but none of torch", "E101")
+    buffer = io.BytesIO()
+    write_archive({"a": b""}, buffer)
+    refused(buffer.getvalue(), "a zip archive, but none of torch", "E101")
 
 
 def test_torch_file_is_told_by_its_first_bytes(scripted: bytes, exported: bytes) -> None:
@@ -74,6 +76,6 @@ def test_conversion_says_and_writes_nothing(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     for content in (scripted, exported):
-        assert torch_to_onnx(PATH, content, ASKED)
+        assert read_torch(PATH, content, ASKED).to_onnx()
     assert capfd.readouterr() == ("", "")
     assert os.listdir(tmp_path) == []  # noqa: PTH208

@@ -14,7 +14,7 @@ from torch import nn
 from snnconvert.errors import ModelError
 from snnconvert.load.archive import read_archive
 from snnconvert.load.asked import Asked
-from snnconvert.load.torch_model import torch_to_onnx
+from snnconvert.load.torch_model import read_torch
 from snnconvert.load.torchscript import read_torchscript
 from snnconvert.load.torchscript_loops import CHECK, CHECK_MEMBER
 
@@ -24,7 +24,7 @@ TRUSTED = Asked(input_shape=(2, 8, 8), trust=True)
 
 
 def convert(content: bytes, asked: Asked = ASKED) -> bytes:
-    return torch_to_onnx(PATH, content, asked)
+    return read_torch(PATH, content, asked).to_onnx()
 
 
 def refused(content: bytes, match: str, code: str = "E130", asked: Asked = ASKED) -> ModelError:
@@ -459,7 +459,7 @@ def test_check_of_loops_cannot_be_replaced(scripted: bytes) -> None:
 )
 def test_computed_number_of_turns_is_checked_while_the_network_runs(scripted: bytes, turns: str, before: str) -> None:
     members = read_archive(PATH, scripted) | {"code/__torch__/more.py": with_loop(turns, "count = 2", before)}
-    after = read_archive(PATH, read_torchscript("net.pt", members))
+    after = read_torchscript("net.pt", members)
     count = turns.removeprefix("range").removeprefix("(").removesuffix(")")
     text = after["code/__torch__/more.py"].decode()
     assert ast.unparse(ast.parse(f"range({CHECK}({count}))")) in text
@@ -490,7 +490,7 @@ def test_loop_of_computed_length_runs_to_its_limit_and_no_further(
     refused(to_script(Repeated(7)), "a loop of more than 64 turns", "E116")
 
 
-def with_code(content: bytes, source: str, member: str = "code/__torch__/more.py") -> bytes:
+def with_code(content: bytes, source: str, member: str = "code/__torch__/more.py") -> dict[str, bytes]:
     return read_torchscript("net.pt", read_archive(PATH, content) | {member: source.encode()})
 
 
@@ -628,7 +628,7 @@ def test_torch_gets_nothing_of_the_file_but_what_was_checked(scripted: bytes) ->
         "bytecode.pkl": b"evil",
         "data/evil": b"evil",
     }
-    after = read_archive(PATH, read_torchscript("net.pt", before | hidden))
+    after = read_torchscript("net.pt", before | hidden)
     assert b"evil" not in b"".join(after.values())
     assert after["data.pkl"] != before["data.pkl"]
 
@@ -637,7 +637,7 @@ def test_code_is_written_from_the_tree_that_was_checked(scripted: bytes) -> None
     comment = b"# torch.save(x, 'evil')\r\x0c\n"
     members = read_archive(PATH, scripted)
     name = next(name for name in members if name.endswith(".py"))
-    after = read_archive(PATH, read_torchscript("net.pt", members | {name: comment + members[name]}))
+    after = read_torchscript("net.pt", members | {name: comment + members[name]})
     assert after[name] == (ast.unparse(ast.parse(members[name])) + "\n").encode()
 
 
