@@ -3,7 +3,7 @@
 import sys
 import time
 
-from benchmarks import costs, fidelity, formats, loading, mutations, neuron, reading
+from benchmarks import costs, fidelity, formats, loading, mutations, neuron, reading, trade
 from benchmarks.report import DATA, save
 
 BENCHMARKS = {
@@ -18,6 +18,9 @@ BENCHMARKS = {
     "mnist": fidelity.mnist,
     "resnet20": fidelity.resnet20,
     "others": fidelity.others,
+    "trade": trade.resnet20,
+    "trade_mnist": trade.mnist,
+    "trade_others": trade.others,
 }
 
 
