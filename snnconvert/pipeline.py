@@ -176,7 +176,8 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
         notes += tried
         job = resolved(job, recipe)
     progress.stage("correct", len(untried.neurons) if recipe.correct else 0)
-    normal, network = workshop.convert(recipe, options.correct_samples, progress.advance)
+    normal, network = workshop.convert(recipe, progress.advance)
+    notes += workshop.told(recipe, network)
     with torch.no_grad():
         error = relative_error(normal.graph.run(sample), pooled.run(sample))
     compared = "folded network" if pooled is folded else "folded network with averaged pools"

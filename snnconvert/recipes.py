@@ -18,8 +18,10 @@ from snnconvert.errors import UsageError
 from snnconvert.graph import Graph
 from snnconvert.network import NormalForm, Schedule, SpikingNetwork
 from snnconvert.neurons import NEURONS, Neuron, make_neuron
+from snnconvert.simulate import bytes_a_sample
 
 TRIED_ON = 96  # samples that recipes are fitted on, and as many others that they are compared on
+MEMORY = 2**32  # bytes that fitting corrections may take; fewer samples are used where they would take more
 
 
 def neuron_of(job: Job) -> Neuron:
@@ -89,14 +91,36 @@ class Workshop:
     device: torch.device
     depths: Mapping[str, int]
 
-    def convert(
-        self, recipe: Recipe, samples: int, advance: Callable[[int], None]
-    ) -> tuple[NormalForm, SpikingNetwork]:
-        """Carry out a recipe, with corrections fitted on so many samples."""
+    def convert(self, recipe: Recipe, advance: Callable[[int], None]) -> tuple[NormalForm, SpikingNetwork]:
+        """Carry out a recipe, with corrections fitted on as many samples as are asked for and fit into memory."""
         normal = self._scaled(recipe)
-        chosen = self.calib.part(samples, self.job.seed) if recipe.correct else None
+        chosen = self.calib.part(self.fitted_on(recipe), self.job.seed) if recipe.correct else None
         x = self._tensor(chosen.first(len(chosen))) if chosen is not None else torch.zeros(0)
         return normal, recipe.spiking(normal, self.statistics, x, advance)
+
+    def told(self, recipe: Recipe, network: SpikingNetwork) -> list[str]:
+        """Return what a user must know of how the network was made."""
+        schedule, notes = recipe.schedule, []
+        if recipe.correct:
+            used = self.fitted_on(recipe)
+            fewer = used < min(self.job.convert.correct_samples, len(self.calib))
+            notes.append(
+                f"corrected on {used} calibration samples, for T = {schedule.steps}: {', '.join(recipe.correct)}"
+                + (" (as many as fit into 4 GiB)" if fewer else "")
+            )
+        if schedule.onset_delay or schedule.readout_from:
+            notes.append(f"every row takes {network.latency} time steps more than T: see total_steps")
+        if schedule.warm_up:
+            last = schedule.start(max(network.depths.values()))
+            notes.append(f"the last layer is silent for the first {last} of {schedule.steps} steps")
+        if not recipe.neuron.keeps_charge and not recipe.neuron.decodes:
+            notes.append(f"neurons '{recipe.neuron.name}' that lose charge are no rectifiers: expect a lower accuracy")
+        return notes
+
+    def fitted_on(self, recipe: Recipe) -> int:
+        """Return on how many samples corrections are fitted."""
+        fitting = MEMORY // bytes_a_sample(recipe.try_on(self.graph))
+        return max(1, min(self.job.convert.correct_samples, fitting, len(self.calib)))
 
     def choose(self, base: Recipe, heard: Callable[[str], None]) -> tuple[Recipe, list[str]]:
         """Search for the best recipe; return it and lines that tell what was tried."""
@@ -127,7 +151,8 @@ class Workshop:
 
     @cached_property
     def _halves(self) -> tuple[Tensor, Tensor]:
-        part = self.calib.part(2 * TRIED_ON, self.job.seed)
+        fitting = MEMORY // bytes_a_sample(recipe_of(self.job).try_on(self.graph))
+        part = self.calib.part(2 * max(1, min(TRIED_ON, fitting)), self.job.seed)
         x = part.first(len(part))
         if len(x) < 2:
             raise UsageError("E003", "--method auto: one calibration sample; it needs two parts", "give more samples")

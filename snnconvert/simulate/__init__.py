@@ -1,6 +1,6 @@
 """The engine: runs a spiking network over time; nothing else in the package knows how time is run."""
 
 from snnconvert.simulate.engine import Readout, Simulator
-from snnconvert.simulate.layerwise import LayerRun, Layerwise
+from snnconvert.simulate.layerwise import LayerRun, Layerwise, bytes_a_sample
 
-__all__ = ["LayerRun", "Layerwise", "Readout", "Simulator"]
+__all__ = ["LayerRun", "Layerwise", "Readout", "Simulator", "bytes_a_sample"]

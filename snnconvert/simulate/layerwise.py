@@ -138,6 +138,19 @@ class LayerRun:
         self._currents.clear()
 
 
+def bytes_a_sample(network: SpikingNetwork) -> int:
+    """Return about how much memory a run takes for each sample: spikes of two layers, and the rates of all."""
+    steps = network.schedule.steps + network.schedule.readout_from
+    sizes = {name: int(torch.tensor(network.graph.shapes[name]).prod()) for name in network.neurons}
+    one = max(1 if keeps_bytes(network.neurons[name]) else 4 for name in sizes)
+    return 2 * max(sizes.values()) * steps * one + 8 * sum(sizes.values())
+
+
+def keeps_bytes(neuron: Neuron) -> bool:
+    """Tell whether the spikes of a neuron are whole numbers that fit into a byte."""
+    return not neuron.decodes and neuron.bits == 1 and neuron.most <= BYTE
+
+
 class Layerwise:
     """A network that runs layer by layer on samples ``x (N, ...)``; weights may be exchanged before they are used.
 
@@ -202,7 +215,7 @@ class Layerwise:
         name, neuron = layer.node.name, layer.neuron
         first, last = layer.steps
         start = self.network.schedule.start(layer.depth)
-        whole = not neuron.decodes and neuron.bits == 1 and neuron.most <= BYTE
+        whole = keeps_bytes(neuron)
         shape = (last - start, self.samples, *self.graph.shapes[name])
         spikes = torch.empty(shape, dtype=torch.int8 if whole else torch.float32, device=self.device)
         rates = torch.empty(shape[1:], device=self.device)
