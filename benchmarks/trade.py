@@ -22,6 +22,8 @@ from snnconvert.data.preprocessing import Preprocessing
 
 AUTO = {"method": "auto"}
 FITTED = {"method": "mse", "correct": ["step-bias", "weights"]}
+WARM = {**FITTED, "warm_up": 0.5}
+LATER = {**FITTED, "onset_delay": 1}
 DECODED = {"method": "mse", "correct": ["bias", "weights"]}
 
 
@@ -44,9 +46,9 @@ RESNET20 = (
     Row("binary", "synchronous", 8, AUTO),
     Row("binary", "synchronous", 4, AUTO),
     Row("binary", "synchronous", 16, FITTED),
-    Row("binary", "onset delay 1", 16, {**FITTED, "onset_delay": 1}, 0.3),
-    Row("binary", "onset delay 1", 8, {**FITTED, "onset_delay": 1}, 1.0),
-    Row("binary", "onset delay 1", 4, {**FITTED, "onset_delay": 1}, 7.5),
+    Row("binary", "onset delay 1", 16, LATER, 0.3),
+    Row("binary", "onset delay 1", 8, LATER, 1.0),
+    Row("binary", "onset delay 1", 4, LATER, 7.5),
     Row("signed", "synchronous", 16, {**AUTO, "spikes": "signed"}, 0.3),
     Row("signed", "synchronous", 8, {**AUTO, "spikes": "signed"}, 1.5),
     Row("signed multi, k = 15", "synchronous", 1, {**FITTED, "neuron": "if-signed-multi"}, 1.5, {"k": 15}),
@@ -65,12 +67,14 @@ RESNET20 = (
     ),
 )
 OTHERS = (
-    Row("binary", "synchronous", 64, AUTO),
-    Row("binary", "synchronous", 32, AUTO),
-    Row("binary", "onset delay 1", 16, {**FITTED, "onset_delay": 1}),
-    Row("binary", "onset delay 1", 8, {**FITTED, "onset_delay": 1}),
+    Row("binary", "synchronous", 64, WARM),
+    Row("binary", "synchronous", 32, WARM),
+    Row("binary", "onset delay 1", 64, LATER, 5.0),
+    Row("binary", "onset delay 1", 16, LATER),
+    Row("binary", "onset delay 1", 8, LATER),
     Row("signed multi, k = 15", "synchronous", 1, {**FITTED, "neuron": "if-signed-multi"}, None, {"k": 15}),
     Row("differential, n = 6", "synchronous", 2, {**DECODED, "neuron": "differential"}, None, {"n": 6}),
+    Row("differential, n = 8", "synchronous", 4, {**DECODED, "neuron": "differential"}, None, {"n": 8}),
 )
 HEADER = ["spikes", "schedule", "T", "total", "accuracy", "loss", "goal", "agreement", "SynOps/MAC", "energy", "recipe"]
 
@@ -177,7 +181,7 @@ def others() -> Section:
             folds = [(network.calib, str(network.evaluation))] if exact else [*halves(name, Path(folder))]
             preprocess = network.preprocess if exact else network.preprocess.replace("crop=224,", "")
             for row in OTHERS:
-                goal = 5.0 if name.startswith("mobilenet") and row.steps == 64 else None
+                goal = row.goal if name.startswith("mobilenet") else None
                 found = [converted(name, row, *fold, preprocess) for fold in folds]
                 cells, loss = told(row, found)
                 cells[6] = "" if goal is None else f"{goal:g}"
@@ -185,7 +189,7 @@ def others() -> Section:
                 rows.append([name, *cells])
                 losses.append((Row(name, row.schedule, row.steps, {}, goal), loss))
     verdict = (
-        f"Goal (MobileNetV1 loses at most 5 points at T = 64): {judged(losses)}. ResNet-8: 10,000 images; ImageNet: "
+        f"Goal (MobileNetV1 loses at most 5 points at T = 64, under an onset delay): {judged(losses)}. ResNet-8: 10,000 images; ImageNet: "
         "500 images in two folds, each calibrated on the 250 of the other without labels."
     )
     return Section(
@@ -203,7 +207,7 @@ def mnist() -> Section:
     rows, losses = [], []
     table = (
         Row("binary", "synchronous", 8, AUTO, 0.3),
-        Row("binary", "onset delay 1", 4, {**FITTED, "onset_delay": 1}),
+        Row("binary", "onset delay 1", 4, LATER),
         Row("signed multi, k = 15", "synchronous", 1, {**FITTED, "neuron": "if-signed-multi"}, None, {"k": 15}),
     )
     for name in ("mnist_cntk_mnist-8", "mnist_ccoltong_lenetreg", "mnist_sinabs_cnn_avgpool", "mnist_ademrahal_lenet5"):
