@@ -47,7 +47,7 @@ class ConvertOptions(Options):
     percentile: Annotated[float, Field(gt=0, le=100)] = 99.9
     percentile_of: Literal["nonzero", "all"] = "nonzero"
     per_channel: bool = True
-    correct: tuple[str, ...] = ()
+    correct: tuple[str, ...] = ("bias",)
     correct_samples: Samples = 256
     neuron: str = "if"
     spikes: Literal["binary", "signed", "graded"] = "binary"

@@ -265,7 +265,7 @@ def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -
         expected = conversion.loaded.reference.run(batch)
         answers, spikes, synops, errors = [], [], [], []
         for readout in simulator.run(x, steps):
-            mean = readout.output.cpu().numpy()
+            mean = readout.estimate.cpu().numpy()
             if not bool(np.isfinite(mean).all()):
                 raise InternalError("E911", f"the simulation produced NaN or infinity at step {readout.t}")
             answers.append(top1(mean))

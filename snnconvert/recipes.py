@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from snnconvert.calibrate import ActivationStatistics
-from snnconvert.config import Job
+from snnconvert.config import ConvertOptions, Job
 from snnconvert.convert.auto import Trial, choose, parameters
 from snnconvert.convert.recipe import Recipe
 from snnconvert.data import Selection
@@ -48,7 +48,11 @@ def recipe_of(job: Job) -> Recipe:
         UsageError: options that do not exist or do not suit each other (E002, E003).
     """
     options, searches = job.convert, job.convert.method == "auto"
-    chosen = {"--neuron": options.neuron != "if", "--correct": bool(options.correct), "--warm-up": options.warm_up > 0}
+    chosen = {
+        "--neuron": options.neuron != "if",
+        "--correct": options.correct != ConvertOptions().correct,
+        "--warm-up": options.warm_up > 0,
+    }
     if searches and any(chosen.values()):
         told = next(name for name, given in chosen.items() if given)
         raise UsageError("E003", f"--method auto: it chooses {told} itself", "--spikes says what the hardware can send")

@@ -15,6 +15,7 @@ from PIL import Image
 
 from snnconvert import pipeline
 from snnconvert.config import build_job
+from snnconvert.convert import recipe
 from snnconvert.errors import DataError, InternalError, LimitError, ModelError, OutputError, UsageError
 from snnconvert.graph import Graph, Pass
 from snnconvert.operators.linear import Linear
@@ -141,13 +142,13 @@ def test_wrong_reading_of_the_file_is_noticed(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_wrong_scale_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    rescale = pipeline.normal_form
+    rescale = recipe.normal_form
 
     def misscale(graph: Graph, scales: Any):
         normal = rescale(graph, scales)
         return dataclasses.replace(normal, graph=doubled(normal.graph))
 
-    monkeypatch.setattr(pipeline, "normal_form", misscale)
+    monkeypatch.setattr(recipe, "normal_form", misscale)
     with pytest.raises(InternalError, match=r"E910.*normal form as an ANN differs from folded network"):
         converted()
 
@@ -324,7 +325,7 @@ def test_layer_that_is_always_zero_is_warned_of(save_onnx: Callable, tmp_path: P
 def test_stages_advance_by_every_sample() -> None:
     progress = Told()
     converted({}, progress)
-    assert progress.stages == {"calibrate": [40, 40], "evaluate": [24, 24]}
+    assert progress.stages == {"calibrate": [40, 40], "correct": [2, 2], "evaluate": [24, 24]}
 
 
 def test_choices_are_told() -> None:
@@ -352,7 +353,7 @@ def test_metrics_have_the_documented_keys() -> None:
     metrics = conversion.metrics
     assert set(metrics) == KEYS
     assert set(metrics["ann"]) == {"accuracy"}
-    assert metrics["schedule"] == {"T": 8, "onset_delay": 0}
+    assert metrics["schedule"] == {"T": 8, "onset_delay": 0, "latency": 0}
     assert set(metrics["macs_per_sample"]) == {"ann", "snn_first_layer", "snn_graded_per_step"}
     assert [set(row) for row in metrics["steps"]] == [ROW, ROW]
     assert [set(row) for row in metrics["layers"]] == [LAYER] * len(conversion.network.neurons)

@@ -70,7 +70,7 @@ Examples:
 @click.option("--eval-samples", type=click.IntRange(1), metavar="N", help="Evaluate N of them. [all]")
 @click.option("--steps", metavar="LIST", help="Time steps to report; T is the last. [1,2,4,8,16,32]")
 @click.option("--method", metavar="NAME", help="percentile, max, mse, balance, spike-norm, or auto. [percentile]")
-@click.option("--correct", metavar="LIST", help="Of bias or step-bias, potential, weights; - for none. [none]")
+@click.option("--correct", metavar="LIST", help="Of bias or step-bias, potential, weights; - for none. [bias]")
 @click.option(
     "--spikes",
     type=click.Choice(["binary", "signed", "graded"]),

@@ -110,7 +110,7 @@ def _measured(recipe: Recipe, network: SpikingNetwork, x: Tensor, expected: Tens
     for start in range(0, len(x), BATCH):
         batch = x[start : start + BATCH]
         (readout,) = simulator.run(batch, [recipe.schedule.steps])
-        distance += float((readout.output - expected[start : start + BATCH]).double().square().sum())
+        distance += float((readout.estimate - expected[start : start + BATCH]).double().square().sum())
         for name, events in readout.events.items():
             synops += float((events.double().sum(0).cpu() * network.fan_out[name]).sum())
     norm = float(expected.double().square().sum())

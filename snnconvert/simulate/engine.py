@@ -6,7 +6,7 @@ convolutions.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -25,15 +25,21 @@ BLOCK = 4  # time steps that go through the network together
 class Readout:
     """The network after ``t`` steps of the readout.
 
-    ``output`` is its estimate of the ANN's output ``(N, ...)``; for every emitter ``counts`` has the sums of spikes and
-    ``events`` the events so far; ``rates`` those that readers were told, in units of the scale.
+    ``output`` is the sum of its outputs ``(N, ...)``, or the last one where rates are ``decoded``; for every emitter
+    ``counts`` has the sums of spikes and ``events`` the events so far; ``rates`` those that its readers were told.
     """
 
     t: int
     output: Tensor
     counts: Mapping[str, Tensor]
-    events: Mapping[str, Tensor]
-    rates: Mapping[str, Tensor]
+    events: Mapping[str, Tensor] = field(default_factory=dict)
+    rates: Mapping[str, Tensor] = field(default_factory=dict)
+    decoded: bool = False
+
+    @property
+    def estimate(self) -> Tensor:
+        """What the spikes so far say of the ANN's output."""
+        return self.output if self.decoded else self.output / self.t
 
 
 class Span(NamedTuple):
@@ -95,10 +101,11 @@ class Simulator:
                 now += length
             yield Readout(
                 stop,
-                self._estimate(total, stop),
+                total + stop * self._rest[self.graph.output] if self._rest else total,
                 {name: layers[name].count for name in self._emitters},
                 {name: layers[name].events for name in self._emitters},
                 {name: layers[name].rate(stop + self.schedule.readout_from) for name in self._emitters},
+                self.network.decodes,
             )
 
     def _read(self, total: Tensor, output: Span | None, now: int, samples: int) -> Tensor:
@@ -111,13 +118,6 @@ class Simulator:
         if self._rest:
             by_step = by_step - self._rest[self.graph.output]  # the biases of t steps are added where it is asked for
         return total + by_step.sum(0)
-
-    def _estimate(self, total: Tensor, steps: int) -> Tensor:
-        """Return the estimate of the output behind some steps of the readout."""
-        if self.network.decodes:
-            return total
-        mean = total / steps
-        return mean + self._rest[self.graph.output] if self._rest else mean
 
     def _advance(
         self, constants: Mapping[str, Tensor], layers: dict[str, Layer], now: int, steps: int, samples: int

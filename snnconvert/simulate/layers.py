@@ -49,7 +49,7 @@ class Layer(ABC):
     events: Tensor
 
     @abstractmethod
-    def advance(self, block: Tensor, steps: int, varying: bool, at: int) -> Tensor:
+    def advance(self, block: Tensor, steps: int, varying: bool, at: int = 0) -> Tensor:
         """Take ``steps`` steps, the first of them step ``at`` since the layer may fire (before that it is negative).
 
         Returns what synapses see, as a block.
@@ -89,7 +89,7 @@ class NeuronLayer(Layer):
     def rate(self, steps: int) -> Tensor:
         return self.neuron.sent(self.state, self.count) if self.neuron.decodes else self.count / steps
 
-    def advance(self, block: Tensor, steps: int, varying: bool, at: int) -> Tensor:
+    def advance(self, block: Tensor, steps: int, varying: bool, at: int = 0) -> Tensor:
         if self.fused and isinstance(self.neuron, IntegrateAndFire):
             return self._advance_fused(self.neuron, ordered(block), steps, varying, at)
         sent = empty_like_block(self.state[0], steps)
@@ -144,7 +144,7 @@ class PoolLayer(Layer):
         self.count = operator.evaluate([self.seen])
         self.events = torch.zeros_like(self.count)
 
-    def advance(self, block: Tensor, steps: int, varying: bool, at: int) -> Tensor:
+    def advance(self, block: Tensor, steps: int, varying: bool, at: int = 0) -> Tensor:
         samples = self.seen.shape[0]
         pooled = self.operator.evaluate([self._accumulated(block, steps)])
         before = torch.cat([self.count, pooled[:-samples]])
@@ -172,7 +172,7 @@ class GateLayer(PoolLayer):
     level with the leader.
     """
 
-    def advance(self, block: Tensor, steps: int, varying: bool, at: int) -> Tensor:
+    def advance(self, block: Tensor, steps: int, varying: bool, at: int = 0) -> Tensor:
         leading = self.operator.evaluate([self._accumulated(block, steps).mul_(2).add_(block)])
         spikes = leading.remainder_(2)
         self.count = self.count + spikes.view(steps, *self.count.shape).sum(0)
@@ -191,7 +191,7 @@ class DecodedPoolLayer(Layer):
     def rate(self, steps: int) -> Tensor:
         return self.count
 
-    def advance(self, block: Tensor, steps: int, varying: bool, at: int) -> Tensor:
+    def advance(self, block: Tensor, steps: int, varying: bool, at: int = 0) -> Tensor:
         pooled = self.operator.evaluate([block])
         for now in pooled.view(steps, *self.count.shape):
             self.events = self.events + (now != self.count)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from snnconvert.calibrate import RELATIVE_ERROR, ActivationStatistics, LayerStatistics, LogHistogram
-from snnconvert.convert import percentile_scales
+from snnconvert.convert import dead_layers
+from tests.percentile import percentile_scales
 
 
 def layer(values: np.ndarray, per_channel: bool, axis: int = 0, rank: int = 3) -> LayerStatistics:
@@ -17,8 +18,7 @@ def layer(values: np.ndarray, per_channel: bool, axis: int = 0, rank: int = 3) -
 
 def scales_of(values: object, *, per_channel: bool = True, percent: float = 100.0, nonzero: bool = True):
     statistics = ActivationStatistics({"r": layer(np.array(values, np.float32), per_channel)}, 1, per_channel)
-    scales, dead = percentile_scales(statistics, percent, nonzero)
-    return scales["r"], dead
+    return percentile_scales(statistics, percent, nonzero)["r"], dead_layers(statistics)
 
 
 def test_maximum_per_channel_and_per_layer() -> None:
@@ -88,5 +88,5 @@ def test_scale_lies_along_the_channels_of_its_layer() -> None:
     statistics = ActivationStatistics(
         {"rows": layer(values, True, axis=1, rank=2), "flat": layer(values, True, axis=0, rank=1)}, 1, True
     )
-    scales, _ = percentile_scales(statistics, 100.0, True)
+    scales = percentile_scales(statistics, 100.0, True)
     assert (scales["rows"].shape, scales["flat"].shape) == ((1, 2), (2,))

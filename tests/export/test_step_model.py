@@ -14,7 +14,6 @@ import torch
 
 from snnconvert.calibrate import collect
 from snnconvert.config import build_job
-from snnconvert.convert import percentile_scales
 from snnconvert.export import step_model
 from snnconvert.fold import PASSES
 from snnconvert.fold.max_pool import MovePoolBeforeActivation, Pooling, pools_averaged
@@ -25,6 +24,7 @@ from snnconvert.network import NormalForm, SpikingNetwork, normal_form, spiking_
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.pipeline import Silent, convert, metadata
 from snnconvert.simulate import Simulator
+from tests.percentile import percentile_scales
 
 MODELS = Path(__file__).parents[2] / "models"
 CPU = torch.device("cpu")
@@ -160,7 +160,7 @@ def test_metadata_tells_all_that_a_simulator_needs(digits: dict[str, tuple[Spiki
     network, content = digits["digits_cnn"]
     about = Exported(content).about
     assert about["schema"] == "snnconvert/step/1"
-    assert about["schedule"] == {"T": 32, "onset_delay": 0}
+    assert about["schedule"] == {"T": 32, "onset_delay": 0, "latency": 0}
     assert about["steps"] == [1, 2, 4, 8, 16, 32]
     assert about["encoding"] == "constant"
     assert about["preprocess"] == {"scale": 0.0625}
@@ -218,7 +218,7 @@ def test_converted_network_with_scales_counts_as_the_engine_does(nets: ModuleTyp
     graph = nets.recipe(["chain", "residual", "maximum"], size=8)
     samples = torch.randn((20, *graph.input_shape), generator=torch.Generator().manual_seed(1))
     for per_channel in (False, True):
-        scales, _ = percentile_scales(collect(graph, [samples.numpy()], per_channel, CPU), 99.9, True)
+        scales = percentile_scales(collect(graph, [samples.numpy()], per_channel, CPU), 99.9, True)
         network = spiking_network(normal_form(graph, scales), SUBTRACT)
         exported = Exported(step_model(network, {}))
         readout = list(Simulator(network).run(samples, [16]))[-1]
@@ -299,7 +299,7 @@ def test_real_network_with_every_form_of_pool_counts_nearly_as_the_engine_does(
     x = torch.randn((2, *graph.input_shape), generator=torch.Generator().manual_seed(0))
     form = {"before": MovePoolBeforeActivation().run, "average": pools_averaged}.get(pooling, lambda same: same)
     graph = form(apply_passes(graph, PASSES, x)[0])
-    scales, _ = percentile_scales(collect(graph, [x.numpy()], False, CPU), 99.9, True)
+    scales = percentile_scales(collect(graph, [x.numpy()], False, CPU), 99.9, True)
     network = spiking_network(normal_form(graph, scales), SUBTRACT, pooling)
     exported, steps = Exported(step_model(network, {})), 3
     found = exported.run(x.numpy(), steps)

@@ -38,10 +38,10 @@ def rectifier(*shape: int) -> Graph:
 def test_errors_of_a_layer() -> None:
     graph = rectifier(3)
     network = spiking_network(NormalForm(graph, {"r": torch.tensor([2.0, 1.0, 1.0])}), IntegrateAndFire())
-    errors = LayerErrors(network, {"r": 0}, 4)
-    # scale * count / 4 = 2, 0, 0 and 1, 0.25, 0; activations 2.5, 0, 0 and 1, 0.5, 0
-    errors.add(graph, torch.tensor([[2.5, -1.0, -1.0]]), {"r": torch.tensor([[4.0, 0.0, 0.0]])})
-    errors.add(graph, torch.tensor([[1.0, 0.5, 0.0]]), {"r": torch.tensor([[2.0, 1.0, 0.0]])})
+    errors = LayerErrors(network, {"r": 0})
+    # scale * rate = 2, 0, 0 and 1, 0.25, 0; activations 2.5, 0, 0 and 1, 0.5, 0
+    errors.add(graph, torch.tensor([[2.5, -1.0, -1.0]]), {"r": torch.tensor([[1.0, 0.0, 0.0]])})
+    errors.add(graph, torch.tensor([[1.0, 0.5, 0.0]]), {"r": torch.tensor([[0.5, 0.25, 0.0]])})
     assert errors.rows() == [
         {
             "name": "r",
@@ -61,7 +61,7 @@ def test_dead_share_is_of_channels() -> None:
     counts = torch.zeros(1, 2, 2, 2)
     counts[0, 1, 0, 1] = 1
     for axis, dead in ((0, 0.5), (1, 0.5), (2, 0.5)):
-        errors = LayerErrors(network, {"r": axis}, 1)
+        errors = LayerErrors(network, {"r": axis})
         errors.add(graph, torch.ones(1, 2, 2, 2), {"r": counts})
         assert errors.rows()[0]["dead"] == dead
 
@@ -69,7 +69,7 @@ def test_dead_share_is_of_channels() -> None:
 def test_layer_that_is_always_zero_has_no_rate_error() -> None:
     graph = rectifier(2)
     network = spiking_network(NormalForm(graph, {"r": torch.ones(1)}), IntegrateAndFire())
-    errors = LayerErrors(network, {"r": 0}, 1)
+    errors = LayerErrors(network, {"r": 0})
     errors.add(graph, -torch.ones(1, 2), {"r": torch.zeros(1, 2)})
     assert errors.rows()[0]["rate_error"] is None
     assert errors.rows()[0]["dead"] == 1.0

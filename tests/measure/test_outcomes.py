@@ -75,7 +75,7 @@ def test_answers_with_labels(cut: int) -> None:
     outcomes.add_outputs(np.array([1.0, 0.5]), 10.0)
     found = outcomes.document(macs(200, 50, 5))
     assert (found["samples"], found["labelled"], found["ann"]) == (4, True, {"accuracy": 0.75})
-    assert found["schedule"] == {"T": 8, "onset_delay": 0}
+    assert found["schedule"] == {"T": 8, "onset_delay": 0, "latency": 0}
     assert found["macs_per_sample"] == macs(200, 50, 5)
     first, last = found["steps"]
     assert (first["t"], first["total_steps"], last["t"]) == (2, 2, 8)

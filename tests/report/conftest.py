@@ -40,7 +40,7 @@ def resnet20_metrics() -> dict[str, Any]:
         "classes": 10,
         "labelled": True,
         "ann": {"accuracy": 0.9173},
-        "schedule": {"T": 32, "onset_delay": 0},
+        "schedule": {"T": 32, "onset_delay": 0, "latency": 0},
         "steps": steps,
         "layers": layers,
         "macs_per_sample": {"ann": 40551040, "snn_first_layer": 442368},

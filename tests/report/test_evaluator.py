@@ -357,7 +357,7 @@ def test_json_is_a_metrics_document(bundles: dict[str, Path], evaluate: Callable
     assert set(document) == set(told) - {"equivalence"}
     assert [set(row) for row in document["steps"]] == [set(told["steps"][0])]
     assert document["schema"] == "snnconvert/metrics/1"
-    assert document["schedule"] == {"T": 32, "onset_delay": 0}
+    assert document["schedule"] == {"T": 32, "onset_delay": 0, "latency": 0}
     assert document["samples"] == SAMPLES
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnconvert.calibrate import collect
-from snnconvert.convert import percentile_scales
 from snnconvert.data import Preprocessing, batches, open_dataset
 from snnconvert.fold import PASSES
 from snnconvert.fold.max_pool import MovePoolBeforeActivation, Pooling, pools_averaged
@@ -27,6 +26,7 @@ from snnconvert.operators.max_pooling import MaxPool
 from snnconvert.operators.window import Window
 from snnconvert.simulate import Simulator
 from snnconvert.simulate.layers import GateLayer, PoolLayer
+from tests.percentile import percentile_scales
 
 Values = NDArray[np.float64]
 Windows = list[list[int]]  # for each output, flat, the flat inputs under it
@@ -274,7 +274,7 @@ def test_real_network_runs_in_every_form(squeezenet: tuple[Graph, Tensor], pooli
     folded, x = squeezenet
     graph = PREPARED[pooling](folded)
     statistics = collect(graph, [x.numpy()], False, torch.device("cpu"))
-    scales, _ = percentile_scales(statistics, 99.9, False)
+    scales = percentile_scales(statistics, 99.9, False)
     network = spiking_network(normal_form(graph, scales), IntegrateAndFire(), pooling)
     readers = {node.name: node.inputs[0] for node in network.graph.nodes}
     # before the first neurons, where the current is constant, a pool is the plain maximum

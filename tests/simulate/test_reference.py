@@ -13,6 +13,7 @@ from torch import Tensor
 
 from snnconvert.graph import Graph, Role
 from snnconvert.network import NormalForm, SpikingNetwork, spiking_network
+from snnconvert.neurons import Neuron, State
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.simulate import Simulator
 
@@ -22,21 +23,22 @@ Trace = list[tuple[Tensor, dict[str, Tensor]]]  # after each step: accumulated o
 def step_by_step(network: SpikingNetwork, x: Tensor, steps: int) -> Trace:
     graph = network.graph.mapped(lambda tensor: tensor.double())
     state: dict[str, Tensor] = {}
+    neurons: dict[str, State] = {}
     totals: dict[str, Tensor] = {}
     output, trace = torch.zeros(()), []
-    for _ in range(steps):
+    for t in range(steps):
         values = {graph.input: x.double()}
         for node in graph.nodes:
             inputs = [values[name] for name in node.inputs]
             if node.name in network.neurons:
                 neuron = network.neurons[node.name]
-                potential = state[node.name] if node.name in state else neuron.initial_state(inputs[0])
-                state[node.name], values[node.name] = neuron.step(potential, inputs[0])
+                before = neurons[node.name] if node.name in neurons else neuron.initial_state(inputs[0])
+                neurons[node.name], values[node.name] = neuron.step(before, inputs[0], t)
             elif node.operator.role is Role.MAXIMUM:
                 seen = state.get(node.name, torch.zeros_like(inputs[0]))
                 state[node.name] = seen + inputs[0]
-                before, after = (node.operator.evaluate([each]) for each in (seen, state[node.name]))
-                values[node.name] = after - before
+                earlier, now = (node.operator.evaluate([each]) for each in (seen, state[node.name]))
+                values[node.name] = now - earlier
             else:
                 values[node.name] = node.operator.evaluate(inputs)
         for emitter in network.emitters:
@@ -50,7 +52,7 @@ def quarters(*shape: int, seed: int = 0) -> Tensor:
     return torch.randint(-6, 7, shape, generator=torch.Generator().manual_seed(seed)) / 4
 
 
-def assert_engine_is_right(graph: Graph, neuron: IntegrateAndFire, block: int, seed: int = 0) -> None:
+def assert_engine_is_right(graph: Graph, neuron: Neuron, block: int, seed: int = 0) -> None:
     network = spiking_network(NormalForm(graph, {}), neuron)
     x, steps = quarters(3, *graph.input_shape, seed=seed), 11
     expected = step_by_step(network, x, steps)

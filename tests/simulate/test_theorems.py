@@ -68,7 +68,7 @@ def test_charge_is_kept_through_the_network(
         if node.name in readout.counts:
             totals[node.name] = readout.counts[node.name]
             if node.name in states:
-                assert torch.equal(readout.counts[node.name] + states[node.name].state, 0.5 + inputs[0])
+                assert torch.equal(readout.counts[node.name] + states[node.name].state[0], 0.5 + inputs[0])
         else:
             nothing = node.operator.evaluate([torch.zeros_like(value) for value in inputs])
             totals[node.name] = node.operator.evaluate(inputs) + (steps - 1) * nothing
