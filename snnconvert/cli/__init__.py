@@ -23,6 +23,7 @@ VERBS = {
     "inspect": "Tell what becomes of every node of a network, without converting it.",
     "evaluate": "Run the network of a bundle on samples.",
     "verify": "Check that a bundle is whole and unchanged.",
+    "neuron": "Simulate one neuron under a constant current: spikes, rate, a picture.",
     "demo": "Convert the three small networks that come with snnconvert.",
 }
 GLOBAL_SWITCHES = ("--quiet", "--verbose", "--json", "--debug")

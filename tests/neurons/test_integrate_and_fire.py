@@ -17,11 +17,11 @@ from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 
 def count_and_state(neuron: IntegrateAndFire, currents: Tensor) -> tuple[Tensor, Tensor]:
     state = neuron.initial_state(currents[0])
-    count = torch.zeros_like(state)
-    for current in currents:
-        state, fired = neuron.step(state, current)
+    count = torch.zeros_like(currents[0])
+    for t, current in enumerate(currents):
+        state, fired = neuron.step(state, current, t)
         count += fired
-    return count, state
+    return count, state[0]
 
 
 @pytest.mark.parametrize("reset", ["soft", "Subtract", "", None, True])
@@ -33,7 +33,9 @@ def test_unknown_reset_is_refused(reset: Any) -> None:
 
 @pytest.mark.parametrize("potential", [-1e-9, -1.0, 1.0, 1.5, math.inf, -math.inf, math.nan])
 def test_initial_potential_outside_of_its_range_is_refused(potential: float) -> None:
-    with pytest.raises(UsageError, match=r"E003.*--initial-potential: expected at least 0 and under 1 threshold, got"):
+    with pytest.raises(
+        UsageError, match=r"E003.*--initial-potential: expected at least 0 and under 1 \\(thresholds\\), got"
+    ):
         IntegrateAndFire(initial_potential=potential)
 
 
