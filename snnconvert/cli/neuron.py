@@ -94,11 +94,10 @@ def model_command(name: str) -> click.Command:
         options.insert(0, click.Option(["--threshold"], type=float, default=1, show_default=True, help=told))
     made: click.Command = click.command(name, epilog=EPILOG)(_run)
     made.help = MODELS.get(name)
-    made.params = [*_conditions(), *options, *made.params]
+    made.params = [*_conditions(), *options, *reversed(common_options(made).params)]  # a command takes the last first
     return made
 
 
-@common_options
 @click.pass_context
 def _run(context: click.Context, /, current: float, steps: int, plot: str | None, **given: Any) -> None:
     from snnconvert.neurons.run import simulate
