@@ -60,9 +60,7 @@ def with_verb(arguments: list[str]) -> list[str]:
     Raises:
         UsageError: that word is no file, but nearly a verb (E002).
     """
-    position = 0
-    while position < len(arguments) and (spanned := _global_option(arguments[position])):
-        position += spanned
+    position = leading_switches(arguments)
     before, rest = arguments[:position], arguments[position:]
     if not arguments or (rest and rest[0] in ("-h", "--help", "--version")):
         return rest
@@ -74,6 +72,14 @@ def with_verb(arguments: list[str]) -> list[str]:
     if close and not re.search(r"^-|[./\\]", rest[0]) and not Path(rest[0]).exists():
         raise UsageError("E002", f"unknown verb '{rest[0]}'", f"did you mean '{close[0]}'?")
     return ["convert", *arguments]
+
+
+def leading_switches(arguments: Sequence[str]) -> int:
+    """Return how many words the global options in front take up."""
+    position = 0
+    while position < len(arguments) and (spanned := _global_option(arguments[position])):
+        position += spanned
+    return position
 
 
 def _global_option(word: str) -> int:

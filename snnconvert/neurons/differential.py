@@ -58,9 +58,8 @@ class Differential(Neuron):
         return int(2**self.n) - 1
 
     def step(self, state: State, current: Tensor, t: int) -> tuple[State, Tensor]:
-        potential, before, decoded = state
-        time = t + 1
-        potential = potential + (time * current - t * before) - decoded
+        decoded, time = state[2], t + 1
+        potential = self.reached(state, current, t)
         left, room = potential, decoded * time
         sent = torch.zeros_like(potential)
         for power in range(self.n):
@@ -70,7 +69,12 @@ class Differential(Neuron):
             sign = up.to(left.dtype) - down.to(left.dtype)
             left, room, sent = left - sign * threshold, room + sign * threshold, sent + sign.abs()
         spikes = potential - left
-        return (left, current.clone(), decoded + spikes / time), spikes
+        # taking back all that was sent may round to just under 0
+        return (left, current.clone(), (decoded + spikes / time).clamp(min=0)), spikes
+
+    def reached(self, state: State, current: Tensor, t: int) -> Tensor:
+        potential, before, decoded = state
+        return potential + ((t + 1) * current - t * before) - decoded
 
     def sent(self, state: State, spikes: Tensor) -> Tensor:
         return state[2]
@@ -121,7 +125,9 @@ class Differential(Neuron):
             node("Sub", ["left_0", f"left_{self.n}"], ["spikes"]),
             node("Identity", ["current"], ["next_before"]),
             node("Div", ["spikes", "time"], ["correction"]),
-            node("Add", ["decoded", "correction"], ["next_decoded"]),
+            constant("zero", 0),
+            node("Add", ["decoded", "correction"], ["corrected"]),
+            node("Max", ["corrected", "zero"], ["next_decoded"]),
         ]
 
 

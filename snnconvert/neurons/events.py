@@ -14,19 +14,20 @@ def event_count(spikes: Any, cost: Cost, bits: int = 1) -> Any:
 
     ``absolute``: as many unit events as the spike is large; ``single``: one for any spike that is not 0; ``bits``: one
     for each power of two in it, from 1 down to ``2^-(bits - 1)``; ``signed-bits``: one for each where powers may also
-    be taken away (the non-adjacent form: 7/8 is 1 - 1/8).
+    be taken away, the fewest that make it (7/8 is 1 - 1/8).
     """
     size = abs(spikes)
     if cost == "absolute":
         return size
     if cost == "single":
         return 0 * size + (size > 0)
-    left = size * 2 ** (bits - 1)
-    total = 0 * size
-    for place in range(bits - 1):
-        odd = left % 2
-        # 2 is no power of a spike: at the last place nothing is carried
-        signed = cost == "signed-bits" and place < bits - 2
-        digit = odd * (2 - left % 4) if signed else odd
-        total, left = total + odd, (left - digit) / 2
-    return total + left
+    left, total = size, 0 * size
+    for place in range(bits):
+        power = 2.0**-place
+        least = 0.75 * power if cost == "signed-bits" else power  # the nearest power, or the one that fits
+        taken = 0 * size + (left >= least)
+        left, total = left - taken * power, total + taken
+        if cost == "signed-bits":
+            given = 0 * size + (left <= -least)
+            left, total = left + given * power, total + given
+    return total

@@ -18,8 +18,7 @@ import torch
 from onnx import helper
 from torch import Tensor
 
-from snnconvert.errors import UsageError
-from snnconvert.neurons.neuron import EXAMPLES, NEURONS, Neuron, State, constant, parameter
+from snnconvert.neurons.neuron import EXAMPLES, NEURONS, Neuron, State, constant, parameter, refusal
 
 
 @NEURONS.register("lif")
@@ -40,7 +39,7 @@ class LeakyIntegrateAndFire(Neuron):
         super().__post_init__()
         for name in ("reset_potential", "initial_potential"):
             if getattr(self, name) >= self.threshold:
-                raise UsageError("E003", f"neuron.{name}: expected less than the threshold {self.threshold:g}")
+                raise refusal(name, f"under the threshold {self.threshold:g}", getattr(self, name))
 
     @property
     def keeps_charge(self) -> bool:
@@ -56,11 +55,14 @@ class LeakyIntegrateAndFire(Neuron):
         driven = driven if self.resistance == 1 else driven * self.resistance
         return (state[0] + (driven - state[0]) * (1 / self.tau),)
 
+    def reached(self, state: State, current: Tensor, t: int) -> Tensor:
+        return state[0]  # a spike comes before the step is taken
+
     def rate(self, current: Tensor) -> Tensor:
         driven = self.resistance * (current + self.bias)
-        fires = driven > self.threshold
-        if self.tau == 1:
-            return fires.to(current.dtype)
+        if self.tau == 1:  # the potential is what the current drives it to, at once
+            return (driven >= self.threshold).to(current.dtype)
+        fires = driven > self.threshold  # an equal one is approached for ever
         left = (driven - self.threshold) / (driven - self.reset_potential)
         period = torch.ceil(torch.log(torch.where(fires, left, 0.5)) / math.log1p(-1 / self.tau))
         return torch.where(fires, 1 / period.clamp(min=1), 0)

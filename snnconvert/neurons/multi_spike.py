@@ -75,7 +75,7 @@ class SignedBurst(Burst):
 
     def step(self, state: State, current: Tensor, t: int) -> tuple[State, Tensor]:
         potential, k = state[0] + current, self.levels
-        spikes = torch.maximum(potential.floor().clamp(-k, k), -state[1])
+        spikes = torch.maximum(potential.floor().clamp(-k, k), 0 - state[1])  # not -sent: its zero would have a sign
         return (potential - spikes, state[1] + spikes), spikes
 
     def onnx_nodes(self) -> Sequence[onnx.NodeProto]:
@@ -87,7 +87,8 @@ class SignedBurst(Burst):
             node("Floor", ["charged"], ["whole"]),
             node("Max", ["whole", "least"], ["over"]),
             node("Min", ["over", "most"], ["within"]),
-            node("Neg", ["sent"], ["all"]),
+            constant("zero", 0),
+            node("Sub", ["zero", "sent"], ["all"]),
             node("Max", ["within", "all"], ["spikes"]),
             node("Sub", ["charged", "spikes"], ["next_potential"]),
             node("Add", ["sent", "spikes"], ["next_sent"]),

@@ -60,7 +60,7 @@ class MultiThreshold(Neuron):
     def step(self, state: State, current: Tensor, t: int) -> tuple[State, Tensor]:
         potential = state[0] + current
         level = (potential * (1 / self.smallest)).floor().clamp(-self.levels, self.levels)
-        spikes = torch.maximum(level * self.smallest, -state[1])
+        spikes = torch.maximum(level * self.smallest, 0 - state[1])  # not -sent: its zero would have a sign
         return (potential - spikes, state[1] + spikes), spikes
 
     def rate(self, current: Tensor) -> Tensor:
@@ -79,7 +79,8 @@ class MultiThreshold(Neuron):
             node("Max", ["whole", "least"], ["over"]),
             node("Min", ["over", "most"], ["within"]),
             node("Mul", ["within", "smallest"], ["wanted"]),
-            node("Neg", ["sent"], ["all"]),
+            constant("zero", 0),
+            node("Sub", ["zero", "sent"], ["all"]),
             node("Max", ["wanted", "all"], ["spikes"]),
             node("Sub", ["charged", "spikes"], ["next_potential"]),
             node("Add", ["sent", "spikes"], ["next_sent"]),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -21,7 +22,7 @@ State = tuple[Tensor, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """What a parameter may be; ``unit`` is told to users, ``low`` and ``high`` are allowed unless open."""
+    """What a parameter may be: finite, and within ends that are allowed unless open; ``unit`` is told to users."""
 
     unit: str
     low: float = -math.inf
@@ -31,15 +32,20 @@ class Range:
 
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.low_open else value >= self.low
-        return above and (value < self.high if self.high_open else value <= self.high)
+        finite = abs(value) <= sys.float_info.max  # false for nan too, and exact for whole numbers of any size
+        return finite and above and (value < self.high if self.high_open else value <= self.high)
 
     def __str__(self) -> str:
         parts = []
         if self.low > -math.inf:
-            parts.append(f"{'over' if self.low_open else 'at least'} {self.low:g}")
+            parts.append(f"{'over' if self.low_open else 'at least'} {_short(self.low)}")
         if self.high < math.inf:
-            parts.append(f"{'under' if self.high_open else 'at most'} {self.high:g}")
-        return f"{' and '.join(parts) or 'a number'} ({self.unit})"
+            parts.append(f"{'under' if self.high_open else 'at most'} {_short(self.high)}")
+        return f"{' and '.join(parts) or 'a finite number'} ({self.unit})"
+
+
+def _short(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 def parameter(default: Any, unit: str, low: float = -math.inf, high: float = math.inf, open_ends: str = "") -> Any:
@@ -73,11 +79,7 @@ class Neuron(ABC):
                 continue
             whole = isinstance(each.default, int)
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value not in limits:
-                option = (
-                    f"--{each.name.replace('_', '-')}" if each.name == "initial_potential" else f"neuron.{each.name}"
-                )
-                shown = f"{value:g}" if isinstance(value, float) else repr(value)
-                raise UsageError("E003", f"{option}: expected {limits}, got {shown}")
+                raise refusal(each.name, str(limits), value)
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -121,6 +123,10 @@ class Neuron(ABC):
         """Take a step in which the neuron may not fire: it gathers its current (neurons that keep their charge)."""
         return (state[0] + current, *state[1:])
 
+    def reached(self, state: State, current: Tensor, t: int) -> Tensor:
+        """Return the potential that step ``t`` compares with the threshold."""
+        return self.silent(state, current)[0]
+
     def sent(self, state: State, spikes: Tensor) -> Tensor:
         """Return what synapses see behind a step: the spikes, or what they decode to."""
         return spikes
@@ -142,7 +148,7 @@ class Neuron(ABC):
     def onnx_function(self) -> onnx.FunctionProto:
         """Return the step as an ONNX function ``(current, time, states...) -> (spikes, next states...)``."""
         numbers = "_".join(
-            str(getattr(self, each.name)).replace(".", "p").replace("-", "m")
+            str(getattr(self, each.name)).replace(".", "p").replace("-", "m").replace("+", "")
             for each in dataclasses.fields(self)
             if each.name != "initial_potential"
         )
@@ -154,6 +160,13 @@ class Neuron(ABC):
             list(self.onnx_nodes()),
             [helper.make_opsetid("", 18)],
         )
+
+
+def refusal(parameter: str, expected: str, got: object) -> UsageError:
+    """Return the error for a parameter's value (E003), under the name that users give the parameter."""
+    option = "--initial-potential" if parameter == "initial_potential" else f"neuron.{parameter}"
+    shown = f"{got:g}" if isinstance(got, float) else repr(got)
+    return UsageError("E003", f"{option}: expected {expected}, got {shown[:80]}")
 
 
 def constant(name: str, value: float) -> onnx.NodeProto:
@@ -175,8 +188,7 @@ def make_neuron(name: str, parameters: Mapping[str, object]) -> Neuron:
     fields = {each.name: each for each in dataclasses.fields(model)}  # type: ignore[arg-type]
     for given in parameters:
         if given not in fields:
-            known = ", ".join(fields) or "none"
-            hint = did_you_mean(given, list(fields)) or f"its parameters: {known}"
+            hint = did_you_mean(given, list(fields))
             raise UsageError("E003", f"neuron.{given}: the neuron '{name}' has no such parameter", hint)
     try:
         return model(**parameters)

@@ -1,5 +1,6 @@
 """The integrate-and-fire neuron: charge is kept, and the number of spikes is a formula."""
 
+import itertools
 import math
 from fractions import Fraction
 from typing import Any
@@ -34,7 +35,7 @@ def test_unknown_reset_is_refused(reset: Any) -> None:
 @pytest.mark.parametrize("potential", [-1e-9, -1.0, 1.0, 1.5, math.inf, -math.inf, math.nan])
 def test_initial_potential_outside_of_its_range_is_refused(potential: float) -> None:
     with pytest.raises(
-        UsageError, match=r"E003.*--initial-potential: expected at least 0 and under 1 \\(thresholds\\), got"
+        UsageError, match=r"E003.*--initial-potential: expected at least 0 and under 1 \(thresholds\), got"
     ):
         IntegrateAndFire(initial_potential=potential)
 
@@ -99,3 +100,41 @@ def test_reset_to_zero_loses_charge_where_reset_by_subtraction_does_not() -> Non
 def test_rate_is_the_rectifier_that_saturates_at_one() -> None:
     current = torch.tensor([-3.0, -0.0, 0.0, 0.3, 1.0, 1.5], dtype=torch.float64)
     assert torch.equal(IntegrateAndFire().rate(current), current.clamp(0, 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_constant_leak_is_a_bias(dtype: torch.dtype) -> None:
+    make = torch.Generator().manual_seed(6)
+    currents = (torch.randint(-64, 129, (200, 300), generator=make) / 64).to(dtype)
+    leaky = count_and_state(IntegrateAndFire("subtract", 0.5, leak=0.125), currents)
+    biased = count_and_state(IntegrateAndFire("subtract", 0.5), currents - 0.125)
+    assert all(torch.equal(left, right) for left, right in zip(leaky, biased, strict=True))
+    assert IntegrateAndFire(leak=0.125).rate(torch.tensor([0.1, 0.5, 2.0])).tolist() == [0.0, 0.375, 1.0]
+
+
+@given(st.integers(1, 128), st.integers(0, 6), st.sampled_from(["subtract", "zero"]))
+@settings(deadline=None)
+def test_a_neuron_is_refractory_for_its_steps(current: int, refractory: int, reset: str) -> None:
+    neuron = IntegrateAndFire(reset, 0.0, refractory=refractory)  # type: ignore[arg-type]
+    z = torch.tensor(current / 64, dtype=torch.float64)
+    state, fired = neuron.initial_state(z), []
+    for t in range(300):
+        state, spike = neuron.step(state, z, t)
+        fired += [t] if spike else []
+    gaps = {later - earlier for earlier, later in itertools.pairwise(fired)}
+    assert all(gap > refractory for gap in gaps)
+    assert abs(len(fired) / 300 - float(neuron.rate(z))) <= 1 / 300 + 1e-9
+    if current / 64 >= 1:
+        assert gaps == {refractory + 1}
+
+
+def test_refractory_steps_gather_the_current_that_comes() -> None:
+    currents = torch.tensor([[1.0], [0.5], [0.5], [0.5], [0.0]])
+    count, state = count_and_state(IntegrateAndFire("subtract", 0.0, refractory=2), currents)
+    assert (float(count), float(state)) == (2.0, 0.5)
+
+
+def test_a_silent_step_does_not_end_a_refractory_period() -> None:
+    neuron = IntegrateAndFire("subtract", 0.0, refractory=2)
+    state = (torch.tensor([0.5]), torch.tensor([2.0]))
+    assert [each.tolist() for each in neuron.silent(state, torch.tensor([0.25]))] == [[0.75], [2.0]]
