@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from snnconvert.calibrate import ActivationStatistics
 from snnconvert.config import Job
@@ -30,7 +29,6 @@ WORK = 4e11  # about ten seconds of one core
 NEURON = 20  # multiply-accumulates that a step of a neuron takes as long as
 TIMES = 8  # points of a curve
 BATCH = 16
-FITTED = 64  # samples that corrections of the other schedule are fitted on
 
 
 @dataclass(frozen=True)
@@ -149,29 +147,20 @@ def _measured(
 def _other_schedule(subject: Subject, steps: Sequence[int]) -> tuple[dict[Simulator, Sequence[int]], str]:
     """Return simulators of the network with an onset delay of 1 where its own has none, and the steps to read each at.
 
-    A delayed network is made for so many steps, a synchronous one serves for all. Where the network cannot be run so,
-    there are none, and the text says why.
+    A delayed network is made for so many steps, a synchronous one serves for all; scales are the same, and there are no
+    corrections: those of one schedule are wrong in another, and fitting them takes longer than all else. The text says
+    so, or why the network cannot be run at all.
     """
-    own = subject.network.schedule
+    recipe, delayed = recipe_of(subject.job), subject.network.schedule.onset_delay > 0
+    why = "without the corrections, which hold for its own schedule" if recipe.correct else ""
+
+    def made(schedule: Schedule) -> Simulator:
+        network = spiking_network(subject.normal, recipe.neuron, recipe.pooling, schedule)
+        return Simulator(network, subject.device)
+
     try:
-        if own.onset_delay:
-            network = _made(subject, Schedule(steps[-1]))
-            return {Simulator(network, subject.device): list(steps)}, ""
-        network = _made(subject, Schedule(steps[-1], onset_delay=1))
-        shorter = {t: dataclasses.replace(network, schedule=Schedule(t, onset_delay=1)) for t in steps}
-        return {Simulator(each, subject.device): [t] for t, each in shorter.items()}, ""
+        if delayed:
+            return {made(Schedule(steps[-1])): list(steps)}, why
+        return {made(Schedule(t, onset_delay=1)): [t] for t in steps}, why
     except SnnError as problem:
         return {}, problem.message
-
-
-def _made(subject: Subject, schedule: Schedule) -> SpikingNetwork:
-    """Return the network on another schedule, with the same scales and, fitted anew, the same corrections."""
-    recipe = dataclasses.replace(recipe_of(subject.job), schedule=schedule)
-    if not recipe.correct:
-        return spiking_network(subject.normal, recipe.neuron, recipe.pooling, schedule)
-    samples = subject.calib.part(subject.job.convert.correct_samples, subject.job.seed).part(FITTED, subject.job.seed)
-    return recipe.spiking(subject.normal, subject.statistics, _tensor(samples, subject.device), lambda _: None)
-
-
-def _tensor(samples: Selection, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(samples.first(len(samples)))).to(device)

@@ -154,4 +154,5 @@ def report(metrics: dict[str, Any], destination: Path, common: Common) -> None:
         print_json({**metrics, "bundle": str(destination)})
     else:
         click.echo(steps_table(metrics), nl=False)
+        common.progress().note(metrics["diagnosis"]["sentence"])
         print_path(str(destination))

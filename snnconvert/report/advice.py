@@ -18,16 +18,18 @@ from typing import Any
 from snnconvert.convert.recipe import Recipe
 from snnconvert.measure.bound import reaches, rectifies
 from snnconvert.network import SpikingNetwork
+from snnconvert.neurons import Neuron
 from snnconvert.report.quantities import count, number, percent, rows, section
 from snnconvert.report.text import printable
 
 SMALL = 0.1  # of the outputs' length, that does hardly ever change an answer
 UNLIKE = 2.0  # times the output error of the calibration set, and ADDED to it
 ADDED = 0.1
+BESIDE = 0.25  # of the whole, that a second cause must have to be told
 CAUSES = {
-    "clipping": "activations over what the neurons can send",
-    "quantisation": "rounding to the values that {levels}",
-    "unevenness": "spikes that come unevenly, before or after the input that they answer",
+    "clipping": "activations over what the neurons can send (clipping)",
+    "quantisation": "rounding to the values that {levels} (quantisation)",
+    "unevenness": "spikes sent before all of their input is there (unevenness)",
 }
 
 
@@ -44,7 +46,7 @@ def advice(
     unused = next((row for row in layers if number(row.get("unused")) == 1), None)
     if unused is not None:
         fit = "check that --calib and --preprocess fit the network"
-        return f"{_layer(unused)} is zero on every calibration sample: {fit}."
+        return f"The {_layer(unused)} is zero on every calibration sample: {fit}."
     if total is None:
         return "Nothing can be said: the outputs of the network are zero, or not finite."
     off = f"at T = {count(t)} the outputs are off by {percent(total, 1)}"
@@ -68,10 +70,7 @@ def _remedy(
 ) -> str:
     neuron, steps = recipe.neuron, network.schedule.steps
     if not rectifies(neuron):
-        return (
-            f"a neuron '{neuron.name}' that resets or leaks so is no rectifier, its rate is not the activation, and no"
-            " number of steps helps; take --neuron if --reset subtract"
-        )
+        return _no_rectifier(neuron)
     limits = reaches(network)
     silent = next((name for name, reach in limits.items() if not reach.firing), None)
     if silent is not None:
@@ -84,18 +83,26 @@ def _remedy(
             "one step of a spike or none tells one value from zero, which cannot carry an activation; take more"
             " --steps, or --neuron if-multi, which sends several spikes in a step"
         )
-    parts = {name: number(errors.get(name)) or 0.0 for name in CAUSES}
-    cause = max(parts, key=lambda name: parts[name])
-    share = parts[cause] / sum(max(part, 0.0) for part in parts.values())
-    levels = f"{count(steps)} steps can tell"
-    words = CAUSES[cause].format(levels=levels)
+    parts = {name: max(number(errors.get(name)) or 0.0, 0.0) for name in CAUSES}
+    ordered = sorted(parts, key=lambda name: -parts[name])
+    cause, second = ordered[0], ordered[1]
+    whole = sum(parts.values())
+    levels = "a step can tell" if steps == 1 else f"{count(steps)} steps can tell"
     worst = max(layers, key=lambda row: number(row.get(cause)) or 0.0, default=None)
-    where = (
-        ""
-        if worst is None or not number(worst.get(cause))
-        else f", most of all in layer '{printable(str(worst.get('name')), 60)}'"
-    )
-    return f"{percent(share, 0)} of that comes from {words}{where}; {_against(cause, curves, recipe, network)}"
+    where = f", most of all in {_layer(worst)}" if worst is not None and number(worst.get(cause)) else ""
+    beside = f", {percent(parts[second] / whole, 0)} from {second}" if parts[second] > BESIDE * whole else ""
+    told = f"{percent(parts[cause] / whole, 0)} of that comes from {CAUSES[cause].format(levels=levels)}{where}{beside}"
+    return f"{told}; {_against(cause, curves, recipe, network)}"
+
+
+def _no_rectifier(neuron: Neuron) -> str:
+    """Say why a neuron's rate is not the rectified current."""
+    helpless = "so that the rate is not the activation, and no number of steps helps"
+    if getattr(neuron, "reset", "subtract") == "zero":
+        return f"a reset to zero throws away what is over the threshold, {helpless}; take --reset subtract"
+    if getattr(neuron, "leak", 0):
+        return f"a leak takes a part of every current, {helpless}; take --set neuron.leak=0"
+    return f"a neuron '{neuron.name}' is no rectifier, {helpless}; take --neuron if"
 
 
 def _against(cause: str, curves: Mapping[str, Any] | None, recipe: Recipe, network: SpikingNetwork) -> str:
@@ -117,7 +124,7 @@ def _against(cause: str, curves: Mapping[str, Any] | None, recipe: Recipe, netwo
         found.append("--correct step-bias,weights" if not recipe.neuron.decodes else "--correct bias,weights")
     waits = recipe.neuron.keeps_charge and not schedule.onset_delay
     depth = network.depths[network.graph.output]
-    if waits and not schedule.warm_up and 0 < math.floor(depth / 2) < steps:
+    if recipe.correct and waits and not schedule.warm_up and 0 < math.floor(depth / 2) < steps:
         found.append("--warm-up 0.5")
     if waits and not schedule.warm_up and _delayed_helps(curves):
         found.append(f"--onset-delay 1 ({count(depth)} steps more)")
@@ -135,4 +142,4 @@ def _delayed_helps(curves: Mapping[str, Any] | None) -> bool:
 
 
 def _layer(row: Mapping[str, Any]) -> str:
-    return f"Layer '{printable(str(row.get('name')), 60)}'"
+    return f"layer '{printable(str(row.get('name')), 60)}'"
