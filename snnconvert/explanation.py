@@ -28,7 +28,7 @@ SAMPLES, ENOUGH, LEAST = 64, 16, 4  # looked at; asked for to draw a curve; to s
 WORK = 4e11  # about ten seconds of one core
 NEURON = 20  # multiply-accumulates that a step of a neuron takes as long as
 TIMES = 8  # points of a curve
-BATCH = 16
+BATCH, MEMORY = 16, 2**28  # samples at a time, or fewer where all values of these would take more bytes
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ class Subject:
     calib: Selection
     classes: bool
     device: torch.device
+
+    @property
+    def batch(self) -> int:
+        """How many samples are looked at together."""
+        sample = 4 * sum(math.prod(shape) for shape in self.normal.graph.shapes.values())
+        return max(1, min(BATCH, MEMORY // sample))
 
     @property
     def work(self) -> float:
@@ -120,15 +126,17 @@ def _measured(
     axes = {name: layer.axis for name, layer in subject.statistics.layers.items()}
     normal = subject.normal.graph.mapped(lambda tensor: tensor.to(device))
     layers = len(network.neurons)
-    affordable = int(WORK / 2 / (BATCH * subject.work * 2))  # half of the network, four times a layer
-    diagnosis = Diagnosis(network, normal, axes, BATCH, max(affordable, 1) if affordable < layers else None, device)
+    affordable = int(WORK / 2 / (subject.batch * subject.work * 2))  # half of the network, four times a layer
+    diagnosis = Diagnosis(
+        network, normal, axes, subject.batch, max(affordable, 1) if affordable < layers else None, device
+    )
     bound, own = Nearness(steps, subject.classes), Nearness(steps, subject.classes)
     other, why = Nearness(steps, subject.classes), "it would take too long"
     simulators: dict[Simulator, Sequence[int]] = {}
     if others:
         simulators, why = _other_schedule(subject, others)
     simulator = Simulator(network, device)
-    for batch in chosen.batches(BATCH, advance):
+    for batch in chosen.batches(subject.batch, advance):
         x = torch.from_numpy(batch).to(device)
         expected = normal.run(x)
         for readout in simulator.run(x, steps):
