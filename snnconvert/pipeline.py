@@ -23,6 +23,7 @@ from snnconvert.data import (
     value_range,
 )
 from snnconvert.errors import InternalError, LimitError, OutputError, UsageError
+from snnconvert.explanation import Subject, explain
 from snnconvert.export import step_model
 from snnconvert.fold import PASSES, MovePoolBeforeActivation, pools_averaged
 from snnconvert.graph import Equivalence, Graph, apply_passes, relative_error
@@ -286,7 +287,23 @@ def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -
             for each in conversion.equivalence
         ],
     }
+    conversion.metrics |= explained(conversion, device, progress)
     return outcomes
+
+
+def explained(conversion: Conversion, device: torch.device, progress: Progress) -> dict[str, Any]:
+    """Return where the error comes from, what to change, and the three curves."""
+    subject = Subject(
+        conversion.job,
+        conversion.statistics,
+        conversion.normal,
+        conversion.network,
+        conversion.calib,
+        class_count(conversion.folded) is not None,
+        device,
+    )
+    evaluated = conversion.metrics["steps"][-1]["output_error"]
+    return explain(subject, evaluated, lambda samples: progress.stage("diagnose", samples), progress.advance)
 
 
 def operations(conversion: Conversion) -> dict[str, int]:

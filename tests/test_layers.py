@@ -29,6 +29,7 @@ LAYERS = [
     "gate",
     "config",
     "recipes",
+    "explanation",
     "pipeline",
     "inspection",
     "batch",

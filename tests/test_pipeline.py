@@ -27,6 +27,8 @@ MODELS = Path(__file__).parents[1] / "models"
 CPU = torch.device("cpu")
 NETWORKS = ("digits_mlp", "digits_cnn", "digits_resnet")
 KEYS = {
+    "diagnosis",
+    "curves",
     "schema",
     "samples",
     "classes",

@@ -154,4 +154,6 @@ def report(metrics: dict[str, Any], destination: Path, common: Common) -> None:
         print_json({**metrics, "bundle": str(destination)})
     else:
         click.echo(steps_table(metrics), nl=False)
+        if "diagnosis" in metrics:  # not of a bundle that is evaluated again
+            common.progress().note(metrics["diagnosis"]["sentence"])
         print_path(str(destination))

@@ -52,4 +52,5 @@ def _convert(name: str, out: Path, common: Common) -> dict[str, Any]:
         conversion = pipeline.run(build_job(document, "demo"), destination, True, "snnconvert demo", progress)
     if not common.as_json:
         click.echo(f"{name}\n{steps_table(conversion.metrics)}")
+        common.progress().note(conversion.metrics["diagnosis"]["sentence"])
     return {**conversion.metrics, "bundle": str(destination)}

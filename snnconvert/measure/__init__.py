@@ -1,18 +1,26 @@
-"""Accuracy, agreement, spikes, synaptic operations, energy, and the error of each layer."""
+"""Accuracy, agreement, spikes, synaptic operations, energy, the error of each layer, and where it comes from."""
 
+from snnconvert.measure.bound import bounded, rectifies
+from snnconvert.measure.curves import Nearness, add_bound
+from snnconvert.measure.diagnosis import Diagnosis
 from snnconvert.measure.fan_out import packed, packed_numbers, unpacked
 from snnconvert.measure.layers import LayerErrors
 from snnconvert.measure.operations import ann_macs, first_layer_macs, graded_macs
 from snnconvert.measure.outcomes import Outcomes, top1, wilson
 
 __all__ = [
+    "Diagnosis",
     "LayerErrors",
+    "Nearness",
     "Outcomes",
+    "add_bound",
     "ann_macs",
+    "bounded",
     "first_layer_macs",
     "graded_macs",
     "packed",
     "packed_numbers",
+    "rectifies",
     "top1",
     "unpacked",
     "wilson",

@@ -1,6 +1,7 @@
 """One HTML page about one conversion: complete in itself, without scripts, readable offline and on paper."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -8,7 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from snnconvert.report.curve import CURVE_CSS, DARK, LIGHT, accuracy_curve_svg
+from snnconvert.report.curve import accuracy_curve_svg
+from snnconvert.report.gaps import meaning, three_curves_svg
+from snnconvert.report.plot import CURVE_CSS, DARK, LIGHT
 from snnconvert.report.quantities import NOTHING, count, interval, number, percent, plain, rows, section, suffixed
 from snnconvert.report.tables import steps_cells, total_steps, verdict
 from snnconvert.report.text import printable
@@ -37,8 +40,9 @@ def render_page(context: Mapping[str, Any]) -> bytes:
     page = environment.from_string(source).render(
         title=printable(str(context["title"]), 120),
         version=printable(str(context["version"])),
-        # these four pass unescaped: markup of our own making, in which every text from outside is escaped
+        # these five pass unescaped: markup of our own making, in which every text from outside is escaped
         curve=accuracy_curve_svg(metrics),
+        gaps=three_curves_svg(metrics),
         style=CURVE_CSS,
         light=LIGHT,
         dark=DARK,
@@ -46,6 +50,10 @@ def render_page(context: Mapping[str, Any]) -> bytes:
         facts=_facts(context),
         notes=[printable(str(note), 600) for note in context["notes"]],
         steps=_steps(metrics),
+        advice=_advice(metrics),
+        causes=_causes(metrics),
+        diagnosis=_diagnosis(metrics),
+        meaning=[_unbroken(each) for each in meaning(metrics)],
         layers=_layers(metrics),
         worst=_worst_layer(metrics),
         equivalence=_equivalence(context["equivalence"]),
@@ -92,6 +100,36 @@ def _steps(metrics: Mapping[str, Any]) -> Table:
         columns.append(("energy / ANN", [plain(number(row.get("energy_ratio"))) for row in steps]))
     wide = [tuple(texts[k] for _, texts in columns) for k in range(len(steps))]
     return _table("Result after so many time steps", tuple(name for name, _ in columns), wide)
+
+
+def _advice(metrics: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    """Return the sentence in parts, and which of them are options, to be copied and not broken."""
+    sentence = _unbroken(printable(str(section(metrics, "diagnosis").get("sentence") or ""), 600))
+    return [(part, part.startswith("--")) for part in re.split(r"(--[a-z][-a-z]*)", sentence) if part]
+
+
+def _causes(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the parts of the output error, and how it was measured."""
+    diagnosis = section(metrics, "diagnosis")
+    errors = section(diagnosis, "output_error")
+    names = ("clipping", "quantisation", "unevenness", "total")
+    parts = [(name, _unbroken(percent(number(errors.get(name)), 1))) for name in names]
+    return [(name, told) for name, told in parts if told != NOTHING]
+
+
+def _diagnosis(metrics: Mapping[str, Any]) -> Table:
+    names = ("clipping", "quantisation", "unevenness", "output_error", "fired_wrongly", "silent_wrongly")
+    cells = [
+        (
+            printable(str(row.get("name", NOTHING))),
+            *(percent(number(row.get(name)), 1) for name in (*names, "dead", "saturated")),
+        )
+        for row in rows(section(metrics, "diagnosis"), "layers")
+    ]
+    header = ("layer", "clipping", "quantisation", "unevenness", "alone", "fired", "silent", "dead", "saturated")
+    diagnosis = section(metrics, "diagnosis")
+    asked = f"T = {count(number(diagnosis.get('t')))}, {count(number(diagnosis.get('samples')))} calibration samples"
+    return _table(f"Share of the output error by layer and cause, {asked}", header, cells, {"layer"})
 
 
 def _layers(metrics: Mapping[str, Any]) -> Table:

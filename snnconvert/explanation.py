@@ -1,0 +1,174 @@
+"""Why the numbers are what they are: the diagnosis and the three curves of a conversion, within a budget of work.
+
+Work is counted, not timed, so that equal jobs give equal bytes: multiply-accumulates of a sample and step, and NEURON
+for each neuron. All samples are of the calibration set; those that corrections were fitted on are left out.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from snnconvert.calibrate import ActivationStatistics
+from snnconvert.config import Job
+from snnconvert.data import Selection
+from snnconvert.errors import SnnError
+from snnconvert.measure import Diagnosis, Nearness, add_bound, ann_macs
+from snnconvert.network import NormalForm, Schedule, SpikingNetwork, spiking_network
+from snnconvert.recipes import recipe_of
+from snnconvert.report.advice import advice
+from snnconvert.report.quantities import suffixed
+from snnconvert.simulate import Simulator
+
+SAMPLES, ENOUGH, LEAST = 64, 16, 4  # looked at; asked for to draw a curve; to say anything
+WORK = 4e11  # about ten seconds of one core
+NEURON = 20  # multiply-accumulates that a step of a neuron takes as long as
+TIMES = 8  # points of a curve
+BATCH, MEMORY = 16, 2**28  # samples at a time, or fewer where all values of these would take more bytes
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A conversion that is to be explained; ``classes`` tells whether its outputs stand for classes."""
+
+    job: Job
+    statistics: ActivationStatistics
+    normal: NormalForm
+    network: SpikingNetwork
+    calib: Selection
+    classes: bool
+    device: torch.device
+
+    @property
+    def batch(self) -> int:
+        """How many samples are looked at together."""
+        sample = 4 * sum(math.prod(shape) for shape in self.normal.graph.shapes.values())
+        return max(1, min(BATCH, MEMORY // sample))
+
+    @property
+    def work(self) -> float:
+        """The work of a sample and step."""
+        neurons = sum(math.prod(self.network.graph.shapes[name]) for name in self.network.neurons)
+        return float(ann_macs(self.normal.graph) + NEURON * neurons)
+
+
+def explain(
+    subject: Subject, evaluated: float | None, stage: Callable[[int], None], advance: Callable[[int], None]
+) -> dict[str, Any]:
+    """Return the ``diagnosis`` and the ``curves`` of metrics.json.
+
+    ``evaluated`` is the output error on the evaluation set. ``stage`` hears of the number of samples, ``advance`` of
+    each batch done.
+    """
+    steps = times(subject.job.convert.steps)
+    count, others = _affordable(subject, steps)
+    if not count:
+        stage(0)
+        why = f"{LEAST} samples would take {suffixed(_cost(subject, []) * LEAST)} multiply-accumulates"
+        nothing: dict[str, Any] = {
+            "samples": 0,
+            "t": steps[-1],
+            "output_error": None,
+            "layers": [],
+            "sentence": f"Not measured: {why}.",
+        }
+        return {"diagnosis": nothing, "curves": None}
+    chosen = unfitted(subject.calib, subject).part(count, subject.job.seed)
+    stage(len(chosen))
+    with torch.no_grad():
+        diagnosis, curves = _measured(subject, chosen, steps, others, advance)
+    told = {**diagnosis, "sentence": ""}
+    told["sentence"] = advice(told, curves, recipe_of(subject.job), subject.network, evaluated)
+    return {"diagnosis": told, "curves": curves}
+
+
+def times(steps: Sequence[int]) -> list[int]:
+    """Return at most 8 of the reported steps, the first and the last among them."""
+    if len(steps) <= TIMES:
+        return list(steps)
+    return [steps[round(k * (len(steps) - 1) / (TIMES - 1))] for k in range(TIMES)]
+
+
+def unfitted(calib: Selection, subject: Subject) -> Selection:
+    """Return the calibration samples that no correction was fitted on; all, where these are too few."""
+    job = subject.job
+    if not job.convert.correct:
+        return calib
+    fitted = calib.part(job.convert.correct_samples, job.seed).indices
+    rest = np.setdiff1d(calib.indices, fitted)
+    return dataclasses.replace(calib, indices=rest) if len(rest) >= ENOUGH else calib
+
+
+def _cost(subject: Subject, others: Sequence[int]) -> float:
+    """Return the work of a sample: the run itself, bounds at each of the steps, and the same in another schedule."""
+    once = subject.network.schedule.steps + subject.network.latency + 2 * TIMES
+    return subject.work * (once + sum(others))
+
+
+def _affordable(subject: Subject, steps: Sequence[int]) -> tuple[int, list[int]]:
+    """Return how many samples can be looked at, and at which steps the other schedule can be run."""
+    others = list(steps)
+    if WORK / _cost(subject, others) < min(ENOUGH, len(subject.calib)):
+        others = []
+    count = min(SAMPLES, int(WORK / _cost(subject, others)))
+    return (max(count, LEAST) if LEAST * _cost(subject, others) <= 10 * WORK else 0), others
+
+
+def _measured(
+    subject: Subject, chosen: Selection, steps: list[int], others: list[int], advance: Callable[[int], None]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the network, its bound and the other schedule on the chosen samples."""
+    network, device = subject.network, subject.device
+    axes = {name: layer.axis for name, layer in subject.statistics.layers.items()}
+    normal = subject.normal.graph.mapped(lambda tensor: tensor.to(device))
+    layers = len(network.neurons)
+    affordable = int(WORK / 2 / (subject.batch * subject.work * 2))  # half of the network, four times a layer
+    diagnosis = Diagnosis(
+        network, normal, axes, subject.batch, max(affordable, 1) if affordable < layers else None, device
+    )
+    bound, own = Nearness(steps, subject.classes), Nearness(steps, subject.classes)
+    other, why = Nearness(steps, subject.classes), "it would take too long"
+    simulators: dict[Simulator, Sequence[int]] = {}
+    if others:
+        simulators, why = _other_schedule(subject, others)
+    simulator = Simulator(network, device)
+    for batch in chosen.batches(subject.batch, advance):
+        x = torch.from_numpy(batch).to(device)
+        expected = normal.run(x)
+        for readout in simulator.run(x, steps):
+            own.add(readout.t, readout.output, expected)
+        diagnosis.add(x, readout.output, readout.rates)
+        add_bound(bound, network, normal, x, steps)
+        for runner, at in simulators.items():
+            for readout in runner.run(x, at):
+                other.add(readout.t, readout.output, expected)
+    runs = own.curve, (other.curve if simulators else None)
+    synchronous, delayed = reversed(runs) if network.schedule.onset_delay else runs
+    found = {"samples": len(chosen), "steps": steps, "bound": bound.curve, "why": why}
+    return diagnosis.document(), {**found, "synchronous": synchronous, "delayed": delayed}
+
+
+def _other_schedule(subject: Subject, steps: Sequence[int]) -> tuple[dict[Simulator, Sequence[int]], str]:
+    """Return simulators of the network with an onset delay of 1 where its own has none, and the steps to read each at.
+
+    A delayed network is made for so many steps, a synchronous one serves for all; scales are the same, and there are no
+    corrections: those of one schedule are wrong in another, and fitting them takes longer than all else. The text says
+    so, or why the network cannot be run at all.
+    """
+    recipe, delayed = recipe_of(subject.job), subject.network.schedule.onset_delay > 0
+    why = "without the corrections, which hold for its own schedule" if recipe.correct else ""
+
+    def made(schedule: Schedule) -> Simulator:
+        network = spiking_network(subject.normal, recipe.neuron, recipe.pooling, schedule)
+        return Simulator(network, subject.device)
+
+    try:
+        if delayed:
+            return {made(Schedule(steps[-1])): list(steps)}, why
+        return {made(Schedule(t, onset_delay=1)): [t] for t in steps}, why
+    except SnnError as problem:
+        return {}, problem.message
