@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from snnconvert.calibrate import collect
-from snnconvert.convert import percentile_scales
 from snnconvert.fold import PASSES
 from snnconvert.graph import Graph, apply_passes, relative_error
 from snnconvert.load import Loaded, load_model
@@ -16,6 +15,7 @@ from snnconvert.network import NormalForm, SpikingNetwork, normal_form, spiking_
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.operators.affine import Affine
 from snnconvert.simulate import Simulator
+from tests.percentile import percentile_scales
 
 from .exporting import Exporter, export
 from .members import Member, samples
@@ -73,7 +73,7 @@ class Conversion:
     def normal(self, per_channel: bool) -> NormalForm:
         if per_channel not in self._normal:
             statistics = collect(self.folded, [self.x.numpy()], per_channel, torch.device("cpu"))
-            scales, _ = percentile_scales(statistics, 100, nonzero=False)
+            scales = percentile_scales(statistics, 100, nonzero=False)
             self._normal[per_channel] = normal_form(self.folded, scales)
         return self._normal[per_channel]
 
