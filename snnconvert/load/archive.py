@@ -99,9 +99,9 @@ def _check_directory(path: Path, archive: zipfile.ZipFile, content: bytes) -> No
     names = set()
     for info in infos:
         what = f"member '{info.filename}'"
-        if info.filename in names:
+        if info.filename.lower() in names:  # torch's reader takes no notice of case
             raise _refused(path, f"{what} is there twice")
-        names.add(info.filename)
+        names.add(info.filename.lower())
         place = PurePosixPath(info.filename)
         crooked = info.filename != info.orig_filename or "\\" in info.filename or not info.filename
         if crooked or place.is_absolute() or ".." in place.parts:
@@ -116,6 +116,8 @@ def _check_directory(path: Path, archive: zipfile.ZipFile, content: bytes) -> No
             raise _refused(path, f"{what} unpacks {info.compress_size} bytes to {info.file_size}")
         if not _same_in_local_header(info, content):
             raise _refused(path, f"{what}: its header differs from the archive's directory")
+    if infos and min(info.header_offset for info in infos) != 0:  # another reader would find another archive there
+        raise _refused(path, "something stands before its first member")
 
 
 def _same_in_local_header(info: zipfile.ZipInfo, content: bytes) -> bool:

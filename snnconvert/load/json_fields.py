@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 from snnconvert.errors import ModelError
 
 Json = Any
-MAX_JSON = 2**27  # bytes
+MAX_JSON = 2**26  # bytes
+MAX_PARTS = 2**20  # lists and mappings
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,999}", re.ASCII)
 _PARAMETER = re.compile(r"(?!__)[A-Za-z0-9_]+(\.(?!__)[A-Za-z0-9_]+)*", re.ASCII)
 _TEXT = re.compile(r"[A-Za-z0-9_,.> -]{0,200}", re.ASCII)
@@ -32,6 +33,8 @@ class Fields:
         data = self.given.get(member)
         if data is None or len(data) > MAX_JSON:
             self.refuse(f"no {member}" if data is None else f"{member}: more than {MAX_JSON} bytes")
+        if data.count(b"[") + data.count(b"{") > MAX_PARTS:
+            self.refuse(f"{member}: more than {MAX_PARTS} lists and mappings")
         try:
             return json.loads(data)
         except (ValueError, RecursionError) as problem:
@@ -70,8 +73,12 @@ class Fields:
 
     def float(self, value: Json) -> Json:
         """Return a number; torch writes an infinite one as text."""
-        if value not in ("Infinity", "-Infinity") and not (type(value) in (int, float) and math.isfinite(value)):
-            self.refuse(f"a number expected, got {str(value)[:40]!r}")
+        try:
+            usable = value in ("Infinity", "-Infinity") or (type(value) in (int, float) and math.isfinite(value))
+        except OverflowError:
+            usable = False  # of hundreds of digits, which not even text could show
+        if not usable:
+            self.refuse(f"a number expected, got {type(value).__name__}")
         return value
 
     def text(self, value: Json) -> str:

@@ -6,6 +6,7 @@ values, and calls nothing; torch then reads the pickle that is written here from
 
 import contextlib
 import io
+import itertools
 import pickletools
 import struct
 import warnings
@@ -29,6 +30,7 @@ STORAGES = {
     "ByteStorage": 1,
     "BoolStorage": 1,
 }
+MAX_OPCODES = 2**20  # of a network; weights are not among them
 OLD_PICKLES = 5  # before torch 1.6: a mark, a version, the machine, the value, the keys of storages; then raw numbers
 LISTS = ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist")
 _REBUILD = ("torch._utils", "_rebuild_tensor_v2")
@@ -104,7 +106,7 @@ def global_names(content: bytes) -> list[Global]:
 def _names_in_one(stream: io.BytesIO) -> Iterator[Global]:
     pushed: list[object] = [None, None]  # texts, None for what is none
     memo: dict[object, object] = {}
-    for opcode, argument, _ in pickletools.genops(stream):
+    for opcode, argument, _ in itertools.islice(pickletools.genops(stream), MAX_OPCODES // 10):
         if opcode.name == "GLOBAL":
             module, _, name = str(argument).partition(" ")
             yield Global(module, name)
@@ -137,7 +139,9 @@ class Reader:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # invalid escapes in texts
-                for opcode, argument, _ in pickletools.genops(content):
+                for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+                    if count > MAX_OPCODES:
+                        raise self._refused(f"more than {MAX_OPCODES} instructions")
                     if opcode.name != "STOP":
                         self._step(opcode.name, argument)
             (value,) = self._stack

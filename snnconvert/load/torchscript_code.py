@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from snnconvert.errors import ModelError
 from snnconvert.load.torchscript_loops import CHECK_MEMBER
 
-MAX_SOURCE = 2**26  # bytes
+SIMPLER = "trace the network, or export it with torch.onnx.export"
+CONTAINERS = ("__len__", "__contains__")  # what torch writes for its lists and mappings of modules
+MAX_SOURCE = 2**21  # bytes
+MAX_MARKS = 2**18  # commas and opening brackets, each of which may stand for a node of the syntax tree
 TRUST = "--trust-model, if you know who made the file"
 TYPES = {"Tensor", "int", "float", "bool", "str", "NoneType", "number", "Device", "None"}
 GENERIC = {"Optional", "List", "Tuple", "Dict", "Final", "Union"}
@@ -80,7 +83,9 @@ def read_code(where: str, members: Mapping[str, bytes]) -> Code:
     """
     files = {name: data for name, data in members.items() if name.startswith(_DIRECTORY) and name.endswith(".py")}
     if sum(map(len, files.values())) > MAX_SOURCE:
-        raise ModelError("E121", f"{where}: more than {MAX_SOURCE} bytes of source code")
+        raise ModelError("E121", f"{where}: more than {MAX_SOURCE} bytes of source code", SIMPLER)
+    if sum(text.count(mark) for text in files.values() for mark in (b",", b"(", b"[")) > MAX_MARKS:
+        raise ModelError("E121", f"{where}: more than {MAX_MARKS} arguments and calls in its source code", SIMPLER)
     code = Code()
     types = []
     for member, data in files.items():
@@ -174,6 +179,8 @@ def _declared_in_class(place: str, entry: Class, member: ast.stmt, code: Code) -
             pass  # where the first attribute has no name, as in a list of parameters
         case ast.FunctionDef(name=name) if name in ("__setstate__", "__getstate__", "__del__", "__init__", "__new__"):
             raise refused(place, member, f"class {entry.name} defines {name}, which runs when the file is loaded")
+        case ast.FunctionDef(name=name) if name.startswith("__") and name not in CONTAINERS:
+            raise refused(place, member, f"class {entry.name} defines {name}, which runs without a call")
         case ast.FunctionDef(name=name):
             _enter(place, member, code, f"{entry.name}.{name}")
             code.functions[f"{entry.name}.{name}"] = Function(place, member, entry.name)

@@ -10,9 +10,13 @@ from typing import Any
 import torch
 
 from snnconvert.graph import Shape
+from snnconvert.load.torch_sizes import SizeLimit
 from snnconvert.load.torchscript_lists import resolve_lists
 
 BATCHES = (2, 5)
+OF_SHAPE = {
+    f"aten::{name}" for name in ("size", "dim", "len", "numel", "stride", "__is__", "__isnot__", "is_floating_point")
+}
 ROUNDS = 3  # a size may depend on how long a list is, which a loop fills
 
 
@@ -51,12 +55,34 @@ def _set_known(graph: Any, shape: Shape) -> None:
 
 
 def _numbers(graph: Any) -> list[Any]:
-    """Return the whole numbers that a graph computes, outside of its branches."""
-    return [
-        node.output()
-        for node in graph.nodes()
-        if node.outputsSize() == 1 and node.kind() != "prim::Constant" and str(node.output().type()) == "int"
-    ]
+    """Return the whole numbers that a graph computes from sizes alone, outside of its branches.
+
+    A number that is read from a tensor's content is none of them: it would be that of zeros for all samples.
+    """
+    known: dict[str, bool] = {}
+    found = []
+    for node in graph.nodes():
+        of_content = _reads_content(node) or any(known.get(value.debugName(), False) for value in node.inputs())
+        for value in node.outputs():
+            known[value.debugName()] = of_content  # a tensor too: its shape may be such a number
+        countable = node.outputsSize() == 1 and node.kind() != "prim::Constant"
+        if countable and str(node.output().type()) == "int" and not of_content:
+            found.append(node.output())
+    return found
+
+
+def _reads_content(node: Any) -> bool:
+    """Tell whether a node, or one in its branches, makes something else than a tensor of what a tensor holds."""
+    if node.kind() in OF_SHAPE:
+        return False
+    makes = any(not _is_tensor(value) for value in node.outputs())
+    if makes and node.kind().startswith("aten::") and any(_is_tensor(value) for value in node.inputs()):
+        return True
+    return any(_reads_content(inner) for block in node.blocks() for inner in block.nodes())
+
+
+def _is_tensor(value: Any) -> bool:
+    return "Tensor" in str(value.type())
 
 
 def _numbers_at(shape: Shape, graph: Any) -> tuple[int, ...]:
@@ -69,6 +95,6 @@ def _numbers_at(shape: Shape, graph: Any) -> tuple[int, ...]:
     probe.makeMultiOutputIntoTuple()
     torch._C._jit_pass_dce(probe)
     probe.eraseInput(0)  # the network itself, whose weights are constants
-    with torch.no_grad():
+    with torch.no_grad(), SizeLimit():
         numbers: tuple[int, ...] = torch._C._create_function_from_graph("sizes", probe)(torch.zeros(shape))
     return numbers
