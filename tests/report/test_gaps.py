@@ -55,16 +55,11 @@ def told(**changes: Any) -> str:
             ["buy levels", "40.00"],
         ),
         ({"synchronous": [0.1, 0.2, 0.98]}, ["widest at T = 4, 70.0 % against 20.0 %"]),
-        ({"why": "without the corrections"}, ["other schedule is without the corrections"]),
     ],
 )
 def test_what_the_gaps_mean(changes: dict[str, Any], words: list[str]) -> None:
     for word in words:
         assert word in told(**changes), told(**changes)
-
-
-def test_runs_that_cannot_be_compared_are_not_judged() -> None:
-    assert "does not help" not in told(why="without the corrections", delayed=[0.1, 0.1, 0.1])
 
 
 @pytest.mark.parametrize(
