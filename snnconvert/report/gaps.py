@@ -73,7 +73,9 @@ def _verdict(bound: float, reached: float, waits: float | None) -> str:
     won = 0.0 if waits is None else waits - reached
     if max(levels, uneven, won) <= CLOSE:
         return "there is little to win"
-    if levels >= uneven:
+    if abs(levels - uneven) <= CLOSE / 2:
+        told = f"levels and unevenness cost about the same, {_points_of(levels)} and {_points_of(uneven)}"
+    elif levels > uneven:
         told = f"buy levels, by more steps or more values a step, for they cost {_points_of(levels)}"
         told += f" and unevenness {_points_of(uneven)}" if uneven > 0 else ", and nothing is lost beyond that"
     else:

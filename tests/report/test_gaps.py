@@ -45,6 +45,7 @@ def told(**changes: Any) -> str:
     ("changes", "words"),
     [
         ({}, ["99.0 %", "80.0 %", "95.0 %", "mend unevenness", "19.00 points", "wins 15.00 points", "64 calibration"]),
+        ({"bound": [0.1, 0.7, 0.9]}, ["levels and unevenness cost about the same"]),
         ({"delayed": [0.1, 0.2, 0.7]}, ["waiting for the input (--onset-delay 1) does not help"]),
         (
             {"synchronous": [0.1, 0.65, 0.98], "delayed": None, "why": "a pool"},
