@@ -18,14 +18,16 @@ from snnconvert.config import Job
 from snnconvert.data import Selection
 from snnconvert.errors import SnnError
 from snnconvert.measure import Diagnosis, Nearness, add_bound, ann_macs
-from snnconvert.network import NormalForm, Schedule, SpikingNetwork, spiking_network
+from snnconvert.network import NormalForm, Schedule, SpikingNetwork
 from snnconvert.recipes import recipe_of
 from snnconvert.report.advice import advice
 from snnconvert.report.quantities import suffixed
-from snnconvert.simulate import Simulator
+from snnconvert.simulate import Simulator, bytes_a_sample
 
 SAMPLES, ENOUGH, LEAST = 64, 16, 4  # looked at; asked for to draw a curve; to say anything
 WORK = 4e11  # about ten seconds of one core
+FITTED, FEWEST = 16, 8  # samples that corrections of the other schedule are fitted on, within half of the work
+FITTING = 3  # times the work of a run, that corrections take
 NEURON = 20  # multiply-accumulates that a step of a neuron takes as long as
 TIMES = 8  # points of a curve
 BATCH, MEMORY = 16, 2**28  # samples at a time, or fewer where all values of these would take more bytes
@@ -65,8 +67,8 @@ def explain(
     each batch done.
     """
     steps = times(subject.job.convert.steps)
-    count, others = _affordable(subject, steps)
-    if not count:
+    plan = _affordable(subject, steps)
+    if not plan.samples:
         stage(0)
         why = f"{LEAST} samples would take {suffixed(_cost(subject, []) * LEAST)} multiply-accumulates"
         nothing: dict[str, Any] = {
@@ -77,10 +79,10 @@ def explain(
             "sentence": f"Not measured: {why}.",
         }
         return {"diagnosis": nothing, "curves": None}
-    chosen = unfitted(subject.calib, subject).part(count, subject.job.seed)
+    chosen = unfitted(subject.calib, subject).part(plan.samples, subject.job.seed)
     stage(len(chosen))
     with torch.no_grad():
-        diagnosis, curves = _measured(subject, chosen, steps, others, advance)
+        diagnosis, curves = _measured(subject, chosen, steps, plan, advance)
     told = {**diagnosis, "sentence": ""}
     told["sentence"] = advice(told, curves, recipe_of(subject.job), subject.network, evaluated)
     return {"diagnosis": told, "curves": curves}
@@ -109,17 +111,32 @@ def _cost(subject: Subject, others: Sequence[int]) -> float:
     return subject.work * (once + sum(others))
 
 
-def _affordable(subject: Subject, steps: Sequence[int]) -> tuple[int, list[int]]:
-    """Return how many samples can be looked at, and at which steps the other schedule can be run."""
-    others = list(steps)
-    if WORK / _cost(subject, others) < min(ENOUGH, len(subject.calib)):
-        others = []
-    count = min(SAMPLES, int(WORK / _cost(subject, others)))
-    return (max(count, LEAST) if LEAST * _cost(subject, others) <= 10 * WORK else 0), others
+@dataclass(frozen=True)
+class _Plan:
+    """How many samples are looked at, at which steps the other schedule is run, and on how many it is fitted."""
+
+    samples: int
+    others: list[int]
+    fitted: int = 0
+
+
+def _affordable(subject: Subject, steps: Sequence[int]) -> _Plan:
+    """Return what the budget pays for; at the least, a few samples of the network itself, or nothing."""
+    others, left, fitted = list(steps), WORK, 0
+    if recipe_of(subject.job).correct:
+        once = FITTING * subject.work * sum(others)
+        memory = MEMORY * 8 // bytes_a_sample(subject.network)
+        fitted = min(FITTED, int(WORK / 2 / once), memory, subject.job.convert.correct_samples, len(subject.calib))
+        left = WORK - fitted * once
+    unfit = bool(subject.job.convert.correct) and fitted < min(FEWEST, len(subject.calib))
+    if unfit or left / _cost(subject, others) < min(ENOUGH, len(subject.calib)):
+        others, left, fitted = [], WORK, 0
+    count = min(SAMPLES, int(left / _cost(subject, others)))
+    return _Plan(max(count, LEAST) if LEAST * _cost(subject, others) <= 10 * WORK else 0, others, fitted)
 
 
 def _measured(
-    subject: Subject, chosen: Selection, steps: list[int], others: list[int], advance: Callable[[int], None]
+    subject: Subject, chosen: Selection, steps: list[int], plan: _Plan, advance: Callable[[int], None]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Run the network, its bound and the other schedule on the chosen samples."""
     network, device = subject.network, subject.device
@@ -133,42 +150,44 @@ def _measured(
     bound, own = Nearness(steps, subject.classes), Nearness(steps, subject.classes)
     other, why = Nearness(steps, subject.classes), "it would take too long"
     simulators: dict[Simulator, Sequence[int]] = {}
-    if others:
-        simulators, why = _other_schedule(subject, others)
+    if plan.others:
+        simulators, why = _other_schedule(subject, plan)
     simulator = Simulator(network, device)
     for batch in chosen.batches(subject.batch, advance):
         x = torch.from_numpy(batch).to(device)
         expected = normal.run(x)
         for readout in simulator.run(x, steps):
-            own.add(readout.t, readout.output, expected)
-        diagnosis.add(x, readout.output, readout.rates)
+            own.add(readout.t, readout.estimate, expected)
+        diagnosis.add(x, readout.estimate, readout.rates)
         add_bound(bound, network, normal, x, steps)
         for runner, at in simulators.items():
             for readout in runner.run(x, at):
-                other.add(readout.t, readout.output, expected)
+                other.add(readout.t, readout.estimate, expected)
     runs = own.curve, (other.curve if simulators else None)
     synchronous, delayed = reversed(runs) if network.schedule.onset_delay else runs
-    found = {"samples": len(chosen), "steps": steps, "bound": bound.curve, "why": why}
+    found = {"samples": len(chosen), "steps": steps, "fitted": plan.fitted, "bound": bound.curve, "why": why}
     return diagnosis.document(), {**found, "synchronous": synchronous, "delayed": delayed}
 
 
-def _other_schedule(subject: Subject, steps: Sequence[int]) -> tuple[dict[Simulator, Sequence[int]], str]:
+def _other_schedule(subject: Subject, plan: _Plan) -> tuple[dict[Simulator, Sequence[int]], str]:
     """Return simulators of the network with an onset delay of 1 where its own has none, and the steps to read each at.
 
-    A delayed network is made for so many steps, a synchronous one serves for all; scales are the same, and there are no
-    corrections: those of one schedule are wrong in another, and fitting them takes longer than all else. The text says
-    so, or why the network cannot be run at all.
+    Scales are the same; corrections are fitted anew, for each number of steps that a delayed network is made for. A
+    synchronous one serves for all. Where the network cannot be run so, there are none, and the text says why.
     """
-    recipe, delayed = recipe_of(subject.job), subject.network.schedule.onset_delay > 0
-    why = "without the corrections, which hold for its own schedule" if recipe.correct else ""
+    recipe, job, steps = recipe_of(subject.job), subject.job, plan.others
+    x = torch.zeros(0)
+    if recipe.correct:
+        chosen = subject.calib.part(job.convert.correct_samples, job.seed).part(plan.fitted, job.seed)
+        x = torch.from_numpy(np.ascontiguousarray(chosen.first(len(chosen)))).to(subject.device)
 
     def made(schedule: Schedule) -> Simulator:
-        network = spiking_network(subject.normal, recipe.neuron, recipe.pooling, schedule)
-        return Simulator(network, subject.device)
+        other = dataclasses.replace(recipe, schedule=schedule)
+        return Simulator(other.spiking(subject.normal, subject.statistics, x, lambda _: None), subject.device)
 
     try:
-        if delayed:
-            return {made(Schedule(steps[-1])): list(steps)}, why
-        return {made(Schedule(t, onset_delay=1)): [t] for t in steps}, why
+        if subject.network.schedule.onset_delay:
+            return {made(Schedule(steps[-1])): steps}, ""
+        return {made(Schedule(t, onset_delay=1)): [t] for t in steps}, ""
     except SnnError as problem:
         return {}, problem.message

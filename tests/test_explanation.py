@@ -20,7 +20,7 @@ def converted(samples: int = 300, steps: tuple[int, ...] = (1, 4), name: str = "
         "calib": {"path": str(MODELS / "digits_calib.npz"), "samples": samples},
         "eval": {"path": str(MODELS / "digits_test.npz"), "samples": 16},
         "preprocess": "scale=1/16",
-        "convert": {"steps": steps, **options},
+        "convert": {"steps": steps, "correct": (), **options},
     }
     return pipeline.convert(build_job(document, "test"), torch.device("cpu"), pipeline.Silent())
 
@@ -77,8 +77,16 @@ def test_why_there_is_no_delayed_run() -> None:
     assert found["curves"]["delayed"] is None
     assert "may not fire" in found["curves"]["why"]
     assert "reset to zero" in found["diagnosis"]["sentence"]
-    corrected = explained(subject(converted(correct=("bias",))))["curves"]
-    assert "without the corrections" in corrected["why"]
+
+
+def test_corrections_are_fitted_anew_where_the_budget_pays_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = subject(converted(name="digits_resnet", steps=(2, 4), correct=("bias", "weights")))
+    curves = explained(chosen)["curves"]
+    assert (curves["why"], curves["samples"], curves["fitted"]) == ("", 44, 16)  # of 300, 256 were fitted on
+    assert curves["delayed"][-1] > 0.5
+    monkeypatch.setattr(explanation, "WORK", chosen.work * 6 * 3 * 2 * 7)  # 7 samples could be fitted on
+    curves = explained(chosen)["curves"]
+    assert (curves["delayed"], curves["why"]) == (None, "it would take too long")
 
 
 def test_one_step_of_one_bit_is_said_to_be_impossible() -> None:

@@ -327,7 +327,7 @@ def test_layer_that_is_always_zero_is_warned_of(save_onnx: Callable, tmp_path: P
 def test_stages_advance_by_every_sample() -> None:
     progress = Told()
     converted({}, progress)
-    assert progress.stages == {"calibrate": [40, 40], "correct": [2, 2], "evaluate": [24, 24]}
+    assert progress.stages == {"calibrate": [40, 40], "correct": [2, 2], "evaluate": [24, 24], "diagnose": [40, 40]}
 
 
 def test_choices_are_told() -> None:

@@ -120,11 +120,12 @@ def _against(cause: str, curves: Mapping[str, Any] | None, recipe: Recipe, netwo
         if recipe.method == "percentile":
             found.append("--method mse")
         return "try " + ", or ".join(found)
-    if not recipe.correct:
-        found.append("--correct step-bias,weights" if not recipe.neuron.decodes else "--correct bias,weights")
+    wanted = "bias,weights" if recipe.neuron.decodes else "step-bias,weights"
+    if not {*wanted.split(",")} <= {*recipe.correct}:
+        found.append(f"--correct {wanted}")
     waits = recipe.neuron.keeps_charge and not schedule.onset_delay
     depth = network.depths[network.graph.output]
-    if recipe.correct and waits and not schedule.warm_up and 0 < math.floor(depth / 2) < steps:
+    if not found and waits and not schedule.warm_up and 0 < math.floor(depth / 2) < steps:
         found.append("--warm-up 0.5")
     if waits and not schedule.warm_up and _delayed_helps(curves):
         found.append(f"--onset-delay 1 ({count(depth)} steps more)")

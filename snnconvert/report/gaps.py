@@ -54,14 +54,16 @@ def meaning(metrics: Mapping[str, Any]) -> list[str]:
     beside = "" if waits is None else f", the delayed one {percent(waits, 1)}"
     told = [
         f"At T = {count(t)} rounding alone leaves {percent(best, 1)}, the synchronous run has {percent(reached, 1)}"
-        f"{beside}: {_verdict(best, reached, None if why else waits)}{_widest(bound, own)}."
+        f"{beside}: {_verdict(best, reached, waits)}{_widest(bound, own)}."
     ]
     unit = "1 less the relative output error" if is_dense(metrics) else "share of samples with the ANN's answer"
     told.append(f"{unit[0].upper()}{unit[1:]}, on {count(number(curves.get('samples')))} calibration samples.")
     if not delayed:
         told.append(f"No delayed run: {why or 'not measured'}.")
-    elif why:
-        told.append(f"The run of the other schedule is {why}.")
+    elif fitted := number(curves.get("fitted")):
+        told.append(
+            f"Corrections of the schedule that is not the network's own were fitted on {count(fitted)} samples."
+        )
     return told
 
 
@@ -71,7 +73,9 @@ def _verdict(bound: float, reached: float, waits: float | None) -> str:
     won = 0.0 if waits is None else waits - reached
     if max(levels, uneven, won) <= CLOSE:
         return "there is little to win"
-    if levels >= uneven:
+    if abs(levels - uneven) <= CLOSE / 2:
+        told = f"levels and unevenness cost about the same, {_points_of(levels)} and {_points_of(uneven)}"
+    elif levels > uneven:
         told = f"buy levels, by more steps or more values a step, for they cost {_points_of(levels)}"
         told += f" and unevenness {_points_of(uneven)}" if uneven > 0 else ", and nothing is lost beyond that"
     else:

@@ -46,7 +46,7 @@ def diagnosed(network: SpikingNetwork, x: Tensor, batch: int = 16, **settings: A
     for start in range(0, len(x), batch):
         part = x[start : start + batch]
         (readout,) = Simulator(network).run(part, [network.schedule.steps])
-        diagnosis.add(part, readout.output, readout.rates)
+        diagnosis.add(part, readout.estimate, readout.rates)
     return diagnosis.document()
 
 
