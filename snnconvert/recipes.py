@@ -12,6 +12,7 @@ from torch import Tensor
 from snnconvert.calibrate import ActivationStatistics
 from snnconvert.config import ConvertOptions, Job
 from snnconvert.convert.auto import Trial, choose, parameters
+from snnconvert.convert.corrections import shortened
 from snnconvert.convert.recipe import Recipe
 from snnconvert.data import Selection
 from snnconvert.errors import UsageError
@@ -123,7 +124,7 @@ class Workshop:
 
     def fitted_on(self, recipe: Recipe) -> int:
         """Return on how many samples corrections are fitted."""
-        fitting = MEMORY // bytes_a_sample(recipe.try_on(self.graph))
+        fitting = MEMORY // bytes_a_sample(shortened(recipe.try_on(self.graph)))
         return max(1, min(self.job.convert.correct_samples, fitting, len(self.calib)))
 
     def choose(self, base: Recipe, heard: Callable[[str], None]) -> tuple[Recipe, list[str]]:
@@ -155,7 +156,7 @@ class Workshop:
 
     @cached_property
     def _halves(self) -> tuple[Tensor, Tensor]:
-        fitting = MEMORY // bytes_a_sample(recipe_of(self.job).try_on(self.graph))
+        fitting = MEMORY // bytes_a_sample(shortened(recipe_of(self.job).try_on(self.graph)))
         part = self.calib.part(2 * max(1, min(TRIED_ON, fitting)), self.job.seed)
         x = part.first(len(part))
         if len(x) < 2:

@@ -9,7 +9,8 @@ its mean rate in the steps in which it may fire:
     potential   v0_i    += T (a_i - r_i) / 2                      one a neuron i, without the mean over places
     weights     see refit.py; before the others
 
-each repeated until nothing changes by more than 1e-3, at most 12 times. No labels, no gradients.
+each repeated until nothing changes by more than 1e-3, at most 12 times. No labels, no gradients. Of more than 256 steps
+the first 256 are fitted: what unevenness does is over by then.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,6 +31,7 @@ from snnconvert.simulate import LayerRun, Layerwise
 Correction = Literal["bias", "step-bias", "potential", "weights"]
 CORRECTIONS: tuple[Correction, ...] = ("bias", "step-bias", "potential", "weights")
 TURNS, RATE, ENOUGH = 12, 0.5, 1e-3
+LONGEST = 256  # steps that corrections are fitted over
 
 
 def check_corrections(wanted: Sequence[str], network: SpikingNetwork) -> None:
@@ -62,7 +64,7 @@ def corrected(
     check_corrections(wanted, network)
     if not wanted:
         return network
-    run = Layerwise(network, x)
+    run = Layerwise(shortened(network), x)
     fit = _Fit(run, x, axes, wanted)
 
     def visit(layer: LayerRun) -> None:
@@ -76,6 +78,12 @@ def corrected(
     nodes = [replace(node, operator=refitted.get(node.name, node.operator)) for node in network.graph.nodes]
     graph = network.graph.with_nodes(nodes)
     return replace(network, graph=graph, biases=fit.biases, potentials=fit.potentials)
+
+
+def shortened(network: SpikingNetwork) -> SpikingNetwork:
+    """Return the network with a schedule of no more steps than corrections are fitted over."""
+    schedule = network.schedule
+    return replace(network, schedule=replace(schedule, steps=min(schedule.steps, LONGEST)))
 
 
 @dataclass

@@ -165,3 +165,10 @@ def test_weights_make_outputs_of_the_inputs_that_an_operator_tells(operator: obj
     shifted = plain.shifted(change, torch.ones(outputs.shape[2] * outputs.shape[3]))  # type: ignore[attr-defined]
     got = shifted.regression(x, shifted.evaluate([x]) - y)[1]
     torch.testing.assert_close(got, torch.einsum("npgi,goi->npgo", inputs, change) + 1, rtol=1e-4, atol=1e-4)
+
+
+def test_of_very_many_steps_the_first_are_fitted() -> None:
+    network = network_of(graph_of(), schedule=Schedule(100_000))
+    fitted = corrected(network, samples(8, 0), channel_axes(graph_of()), ["bias"])
+    assert fitted.schedule.steps == 100_000
+    assert fitted.biases.keys() == network.neurons.keys()
