@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from snnconvert.calibrate.collect import channels_last
+from snnconvert.errors import InternalError
 from snnconvert.graph import Node, Operator, Role
 from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.neurons import Neuron
@@ -286,7 +287,8 @@ class Layerwise:
                 now = now if flows else now - self._rest[value]
             block = empty_like_block(now, last - first) if block is None else block
             block[(step - first) * count : (step - first + 1) * count] = now
-        assert block is not None  # noqa: S101 - a layer has at least one step
+        if block is None:
+            raise InternalError("E912", f"node '{layer.node.name}' has no step to run in")
         return block
 
     def _at(self, value: str, step: int, chunk: slice, done: dict[str, Tensor]) -> Tensor:
