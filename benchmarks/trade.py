@@ -69,12 +69,17 @@ OTHERS = (
 HEADER = ["spikes", "schedule", "T", "total", "accuracy", "loss", "goal", "agreement", "SynOps/MAC", "energy", "recipe"]
 
 
-def converted(name: str, row: Row, calib: str, evaluation: str, preprocess: str, **sizes: Any) -> dict[str, Any]:
-    """Convert a network and return its metrics, with what was chosen under ``recipe``; nothing is written."""
+def converted(
+    name: str, row: Row, calib: str, evaluation: str, preprocess: str, samples: int | None = None
+) -> dict[str, Any]:
+    """Convert a network and return its metrics, with what was chosen under ``recipe``; nothing is written.
+
+    ``samples`` of ``calib`` are used, None for its all; all of ``evaluation`` are.
+    """
     document = {
         "model": path_of(name),
-        "calib": {"path": calib, "samples": sizes.get("calib")},
-        "eval": {"path": evaluation, "samples": sizes.get("samples")},
+        "calib": {"path": calib, "samples": samples},
+        "eval": {"path": evaluation},
         "preprocess": preprocess,
         "convert": {"steps": [row.steps], **row.convert},
         "neuron": row.neuron,
@@ -204,7 +209,7 @@ def mnist() -> Section:
     for name in ("mnist_cntk_mnist-8", "mnist_ccoltong_lenetreg", "mnist_sinabs_cnn_avgpool", "mnist_ademrahal_lenet5"):
         network = BY_NAME[name]
         for row in table:
-            found = [converted(name, row, network.calib, str(network.evaluation), network.preprocess, calib=1000)]
+            found = [converted(name, row, network.calib, str(network.evaluation), network.preprocess, 1000)]
             cells, loss = told(row, found)
             print(name, " | ".join(cells), flush=True)
             rows.append([name, *cells])

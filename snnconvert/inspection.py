@@ -1,6 +1,5 @@
 """What becomes of every node of a model file, found without any samples."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,11 @@ import torch
 from snnconvert.calibrate import random_scales
 from snnconvert.errors import ModelError
 from snnconvert.fold import PASSES
-from snnconvert.graph import Equivalence, apply_passes
+from snnconvert.graph import Equivalence, apply_passes, probe_samples
 from snnconvert.load import Asked, open_model, read_model, survey_model
 from snnconvert.network import normal_form, spiking_network
 from snnconvert.neurons import NEURONS
 from snnconvert.report.fates import fates
-
-PROBE = 8  # random samples on which stages are compared,
-PROBE_ELEMENTS = 2**22  # or fewer, where so many elements are enough
 
 
 @dataclass(frozen=True)
@@ -46,8 +42,7 @@ def inspect(path: Path, asked: Asked) -> Inspection:
         return Inspection(path.name, fates(origins, None), refused, [], [])
     loaded = read_model(file)
     shape = loaded.graph.input_shape
-    samples = min(PROBE, max(PROBE_ELEMENTS // math.prod(shape), 1))
-    probe = np.random.default_rng(0).standard_normal((samples, *shape), np.float32)
+    probe = np.random.default_rng(0).standard_normal((probe_samples(loaded.graph), *shape), np.float32)
     folded, checks = apply_passes(loaded.graph, PASSES, torch.from_numpy(probe))
     network = spiking_network(normal_form(folded, random_scales(folded, per_channel=True)), NEURONS["if"]())
     return Inspection(

@@ -26,7 +26,7 @@ from snnconvert.errors import InternalError, LimitError, OutputError, UsageError
 from snnconvert.explanation import Subject, explain
 from snnconvert.export import step_model
 from snnconvert.fold import PASSES, MovePoolBeforeActivation, pools_averaged
-from snnconvert.graph import Equivalence, Graph, apply_passes, relative_error
+from snnconvert.graph import Equivalence, Graph, apply_passes, probe_samples, relative_error
 from snnconvert.load import Asked, Loaded, load_model
 from snnconvert.measure import LayerErrors, Outcomes, ann_macs, first_layer_macs, graded_macs, top1
 from snnconvert.network import NormalForm, SpikingNetwork
@@ -41,7 +41,6 @@ from snnconvert.report.tables import curve_csv
 from snnconvert.simulate import Simulator
 
 MEMORY_HINT = "a smaller --batch-size, --set calib.batch_size=N or --per-layer needs less"
-PROBE = 8  # samples on which stages are compared
 REPEAT = "snnconvert --config config.yaml --out again"  # from inside the bundle, where its paths are absolute
 FORM_LIMIT = 1e-4  # of the largest output, between the normal form and the folded network
 
@@ -152,8 +151,9 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
     options = job.convert
     loaded = load_model(Path(job.model), asked_of(job))
     calib, evaluation = choose_samples(job, loaded.graph, notes, warnings)
-    probe = calib.first(PROBE)
-    unlike = range_warning(probe, evaluation.first(PROBE))  # what does not fit is refused now, not after calibration
+    compared = probe_samples(loaded.graph)
+    probe = calib.first(compared)
+    unlike = range_warning(probe, evaluation.first(compared))  # what does not fit is refused now, not after calibration
     warnings += [unlike] if unlike else []
     low, high = value_range(probe)
     notes.append(f"the network's input lies between {low:.4g} and {high:.4g} (first samples, after preprocessing)")
@@ -181,8 +181,8 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
     notes += workshop.told(recipe, network)
     with torch.no_grad():
         error = relative_error(normal.graph.run(sample), pooled.run(sample))
-    compared = "folded network" if pooled is folded else "folded network with averaged pools"
-    form = Equivalence("normal form as an ANN", compared, error, FORM_LIMIT).require()
+    before = "folded network" if pooled is folded else "folded network with averaged pools"
+    form = Equivalence("normal form as an ANN", before, error, FORM_LIMIT).require()
     notes += network.pool_notes
     if network.graded:
         listed = ", ".join(f"'{name}'" for name in network.graded[:8])

@@ -7,7 +7,7 @@ sample, without the batch axis, which is always axis 0 of the tensors that are e
 from snnconvert.graph.graph import Graph, Node, Origin, sort_nodes, topological
 from snnconvert.graph.onnx_writer import OnnxWriter
 from snnconvert.graph.operator import IncompatibleScale, Operator, Role, Shape
-from snnconvert.graph.passes import Equivalence, Pass, apply_passes, relative_error
+from snnconvert.graph.passes import Equivalence, Pass, apply_passes, probe_samples, relative_error
 from snnconvert.graph.scale import compact, full, ones, same, scale_of
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "compact",
     "full",
     "ones",
+    "probe_samples",
     "relative_error",
     "same",
     "scale_of",

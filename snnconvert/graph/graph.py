@@ -1,6 +1,7 @@
 """Graphs: nodes in topological order, checked when they are built, never changed afterwards."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -90,6 +91,18 @@ class Graph:
     def input_shapes(self, node: Node) -> list[Shape]:
         """Shapes of a node's inputs."""
         return [self.shapes[name] for name in node.inputs]
+
+    @property
+    def work(self) -> int:
+        """Bound the operations that one sample takes."""
+        return sum(node.operator.work(self.input_shapes(node)) for node in self.nodes)
+
+    @property
+    def longest_sum(self) -> int:
+        """Bound the numbers that are added up for one element of a value."""
+        return max(
+            node.operator.work(self.input_shapes(node)) // math.prod(self.shapes[node.name]) for node in self.nodes
+        )
 
     def sole_consumer(self, value: str) -> Node | None:
         """The one node that reads a value, once; None if there are more, none, or the value is the output."""

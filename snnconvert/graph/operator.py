@@ -1,6 +1,7 @@
 """What an operator is: a pure function of one or more samples that knows how to be folded, rescaled and counted."""
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -112,3 +113,7 @@ class Operator(ABC):
     def macs(self, inputs: Sequence[Shape]) -> int:
         """Multiply-accumulates of one sample (weighted operators; 0 for others; bias not counted)."""
         return 0
+
+    def work(self, inputs: Sequence[Shape]) -> int:
+        """Bound what one sample costs: multiply-accumulates, or elements that are read or written."""
+        return max(self.macs(inputs), math.prod(self.infer_shape(inputs)), *(math.prod(shape) for shape in inputs))

@@ -13,6 +13,7 @@ from snnconvert.errors import InternalError
 from snnconvert.graph.graph import Graph
 
 ROUNDS = 100
+PROBE, PROBE_ELEMENTS, PROBE_WORK = 8, 2**26, 2**35  # samples to compare stages on, of large networks fewer
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ def relative_error(got: Tensor, expected: Tensor) -> float:
     scale = float(expected.abs().max())
     error = float((got.double() - expected.double()).abs().max())
     return error / scale if scale > 0 else error
+
+
+def probe_samples(graph: Graph) -> int:
+    """Return how many samples the stages of a network are compared on."""
+    largest = max(math.prod(shape) for shape in graph.shapes.values())
+    return max(1, min(PROBE, PROBE_ELEMENTS // largest, PROBE_WORK // max(graph.work, 1)))
 
 
 class Pass(ABC):

@@ -19,6 +19,7 @@ from snnconvert.load.reference import Reference
 from snnconvert.load.torch_model import is_torch, read_torch
 
 LIMIT = 1e-4  # of the largest output: float32 rounding, in another order
+EPSILON = 2.0**-24  # of float32: what one addition may lose
 NAMED = 8  # tensors in one note
 NOTHING_ASKED = Asked()
 
@@ -55,6 +56,13 @@ class Loaded:
                     "E117",
                     f"{self.path.name}: rounding to float32 changes an output by {lost:.1g} of the largest",
                     "the network cancels large numbers, and cannot be verified",
+                )
+            if error <= EPSILON * self.graph.longest_sum:
+                raise ModelError(
+                    "E117",
+                    f"{self.path.name}: adding {self.graph.longest_sum} numbers in float32 changes an output by "
+                    f"{error:.1g} of the largest",
+                    "how the numbers are added decides what comes out, and the network cannot be verified",
                 )
         return Equivalence("loaded network", "ONNX Runtime", error, LIMIT).require()
 

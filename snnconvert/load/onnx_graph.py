@@ -12,6 +12,7 @@ from snnconvert.errors import ModelError
 from snnconvert.graph import Graph, Node, Origin, Shape, sort_nodes
 from snnconvert.load import constants as constant_folding
 from snnconvert.load.ends import LAST, STANDARD, GraphInput, read_output, require_same_largest, require_size
+from snnconvert.load.of_batch import BatchMarks
 from snnconvert.load.onnx_file import Array, OnnxFile, decode
 from snnconvert.operators import READERS, OnnxNode, Reading, Unsupported
 from snnconvert.operators.onnx_node import TooLarge
@@ -19,6 +20,7 @@ from snnconvert.registry import did_you_mean
 
 DYNAMIC_BATCH = 2**31 - 1  # stands for the batch while shapes are read: a prime, and no size that a model names
 MAX_FOLDED = 2**30  # bytes of all constants that are computed
+MAX_WORK = 2**38  # operations of one sample: ten times what the largest networks for images take
 PLAIN = (
     AttributeProto.FLOAT,
     AttributeProto.INT,
@@ -56,7 +58,9 @@ class _Building:
     sizes: dict[str, Shape] = field(default_factory=dict)  # of each node's output
     names: set[str] = field(default_factory=set)  # of nodes, and of values that stand for more of them
     origins: list[Origin] = field(default_factory=list)
+    of_batch: BatchMarks = field(default_factory=BatchMarks)
     folded: int = 0  # bytes of computed constants
+    work: int = 0  # of one sample
     refused: dict[str, ModelError] = field(default_factory=dict)  # by node name, in a survey
     unknown: set[str] = field(default_factory=set)  # ONNX values that a refused node computes, or one behind it
 
@@ -191,6 +195,7 @@ def _read_node(building: _Building, proto: onnx.NodeProto, name: str) -> None:
     try:
         if _fold(building, view, proto, where):
             return
+        building.of_batch.require_unmarked(view)
         with np.errstate(all="ignore"):  # an overflow is found below, as a weight that is not finite
             reading = _read(view, building.file.path.name)
     except Unsupported as refusal:
@@ -229,6 +234,9 @@ def _add(building: _Building, reading: Reading, name: str, origin: str, where: s
     except ValueError as problem:
         raise ModelError("E124", f"{where}: {problem}") from None
     require_size(where, shape, building.batch)
+    building.work += reading.operator.work(shapes)
+    if building.work > MAX_WORK:
+        raise ModelError("E122", f"{where}: up to here one sample takes more than {MAX_WORK:.0e} operations")
     if not reading.operator.finite:
         raise ModelError("E113", f"{where}: its weights are NaN or infinite in float32")
     building.nodes[name] = Node(name, reading.operator, tuple(inputs), (origin,))
@@ -255,6 +263,8 @@ def _fold(building: _Building, view: OnnxNode, proto: onnx.NodeProto, where: str
         shape = np.asarray((view.batch, *view.shapes[0]), np.int64)
         first, last = view.integer("start", 0), view.integer("end", len(shape))
         value: Array = shape[first:last]
+        if building.batch is None:
+            building.of_batch.mark_shape(proto.output[0], first == 0 or first <= -len(shape), len(value))
     elif view.op_type == "Shape":
         value = np.asarray(view.constant(0).shape, np.int64)
     elif any(shape is not None for shape in view.shapes):
@@ -268,6 +278,7 @@ def _fold(building: _Building, view: OnnxNode, proto: onnx.NodeProto, where: str
     if building.folded > MAX_FOLDED:
         raise TooLarge(f"more than {MAX_FOLDED} bytes of constants are computed")
     building.constants[proto.output[0]] = value
+    building.of_batch.follow(view, proto.output[0], value)
     building.origins.append(Origin(view.name, proto.op_type, "constant"))
     return True
 

@@ -59,7 +59,7 @@ def script_to_onnx(path: Path, handover: Handover, shape: Shape) -> bytes:
                 problem = problem or refusal
                 continue
             try:
-                with _told(path):
+                with _told(path), _limited(path):  # it runs the network again, and computes what is constant
                     if sizes_first:
                         network = with_known_sizes(network, shape)
                     with weights_apart() as apart:
@@ -143,14 +143,8 @@ def _noise(shape: Sequence[int]) -> torch.Tensor:
 
 def _outputs(path: Path, network: torch.nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     """Run the network under a limit on its values; return its outputs."""
-    limit = SizeLimit()
-    try:
-        with torch.no_grad(), limit:
-            result = network(x.clone())
-    except Exception:
-        if limit.finding:
-            raise ModelError("E122", f"{path.name}: {limit.finding}") from None
-        raise
+    with torch.no_grad(), _limited(path):
+        result = network(x.clone())
     found = result if isinstance(result, tuple | list) else [result]
     outputs = [each for each in found if each is not None]  # of a branch that only training takes
     if not outputs or not all(isinstance(each, torch.Tensor) for each in outputs):
@@ -201,6 +195,19 @@ def _require_close(path: Path, got: Sequence[NDArray[np.generic]], expected: Seq
                 f"{path.name}: torch's exporter changes an output by {error:.2g} of its largest value",
                 "call model.eval() before tracing or exporting; dropout must not be active",
             )
+
+
+@contextlib.contextmanager
+def _limited(path: Path) -> Iterator[None]:
+    """Let torch compute under a limit on its values."""
+    limit = SizeLimit()
+    try:
+        with limit:
+            yield
+    except Exception:
+        if limit.finding:
+            raise ModelError("E122", f"{path.name}: {limit.finding}") from None
+        raise
 
 
 @contextlib.contextmanager

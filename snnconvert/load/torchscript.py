@@ -5,13 +5,14 @@ as it says, and that every attribute is of its declared type. torch gets these a
 """
 
 import ast
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 
 from snnconvert.errors import ModelError
 from snnconvert.graph import Shape
 from snnconvert.load.torch_pickle import STORAGES, Object, Reader, Tagged, Tensor, TypedList, Value
-from snnconvert.load.torch_pickle_writer import Writer
+from snnconvert.load.torch_pickle_writer import MAX_VALUES, Writer
 from snnconvert.load.torchscript_body import check_bodies
 from snnconvert.load.torchscript_code import Code, Function, dotted, read_code
 from snnconvert.operators.onnx_node import MAX_ELEMENTS
@@ -78,6 +79,7 @@ class _Objects:
         self._where = where
         self._code = code
         self._seen: set[int] = set()
+        self._looked = 0
 
     def check(self, value: Object) -> None:
         """Leave an object the attributes that its class declares, or refuse it."""
@@ -93,6 +95,9 @@ class _Objects:
         value.state = {name: value.state[name] for name in entry.attributes}
 
     def _fits(self, value: Value, kind: ast.expr) -> bool:
+        self._looked += 1
+        if self._looked > MAX_VALUES:  # a list may be the value of many attributes
+            raise _refused(self._where, f"data.pkl: more than {MAX_VALUES} values")
         match kind:
             case ast.Name(id=name) if name in PLAIN:
                 if isinstance(value, Tensor):
@@ -139,8 +144,12 @@ class _Objects:
 def _storages(
     where: str, folder: str, tensors: list[Tensor] | tuple[Tensor, ...], members: Mapping[str, bytes]
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield the storages of tensors, each of the length that it must have."""
-    for tensor in tensors:
+    """Yield the storages of tensors, each of the length that it must have, under running numbers as names.
+
+    The names are those that the tensors refer to from now on: torch looks for none that the file chose.
+    """
+    names: dict[str, str] = {}
+    for tensor in {id(each): each for each in tensors}.values():
         name = f"{folder}/{tensor.storage.key}"
         held = len(members.get(name, b""))
         expected = tensor.storage.count * STORAGES[tensor.storage.type]
@@ -150,7 +159,9 @@ def _storages(
         outside = 0 not in tensor.size and last >= tensor.storage.count
         if outside or math.prod(size or 1 for size in tensor.size) > max(tensor.storage.count, MAX_ELEMENTS):
             raise _refused(where, f"a tensor of shape {tensor.size} leaves its storage '{name}'")
-        yield name, members[name]
+        key = names.setdefault(name, str(len(names)))
+        tensor.storage = dataclasses.replace(tensor.storage, key=key)
+        yield f"{folder}/{key}", members[name]
 
 
 def traced_shape(members: Mapping[str, bytes]) -> Shape | None:

@@ -35,6 +35,9 @@ class AveragePool(Operator):
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
         return self._reach.pooled(inputs[0])
 
+    def work(self, inputs: Sequence[Shape]) -> int:
+        return self._reach.work(inputs[0])
+
     def _weights(self, space: Shape) -> Tensor:
         """Return kernel size / count for every output position: 1 where the whole window counts."""
         factor = torch.ones((), dtype=torch.float64)

@@ -29,6 +29,9 @@ class MaxPool(Operator):
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
         return self.window.pooled(inputs[0])
 
+    def work(self, inputs: Sequence[Shape]) -> int:
+        return self.window.work(inputs[0])
+
     def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
         window = self.window
         x, padding = inputs[0], window.before

@@ -13,8 +13,10 @@ from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shap
 from snnconvert.operators.onnx_node import MAX_ELEMENTS, READERS, OnnxNode, Reading, TooLarge, Unsupported, composed
 from snnconvert.operators.reshape import Identity
 from snnconvert.operators.take import Take
+from snnconvert.operators.window import MAX_SIZE
 
 MODES = ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric", "align_corners", "asymmetric")
+MAX_MATRIX = 2**24  # elements: an axis of 4,096 that keeps its size
 Floats = NDArray[np.float32]
 
 
@@ -40,6 +42,9 @@ class Interpolate(Operator):
         if scales[0].shape[self.axis] != 1:
             raise IncompatibleScale
         return scales[0]
+
+    def work(self, inputs: Sequence[Shape]) -> int:
+        return math.prod(self.infer_shape(inputs)) * self.matrix.shape[1]
 
     def structure(self) -> "Interpolate":
         return Interpolate(self.axis, (self.matrix != 0).to(self.matrix.dtype))
@@ -144,8 +149,10 @@ def read_resize(node: OnnxNode) -> Reading:
     for axis, target, scale in _targets(node, shape):
         size = shape[axis]
         elements = elements // size * target
-        if elements > MAX_ELEMENTS or target > MAX_ELEMENTS // max(size, 1):
+        if elements > MAX_ELEMENTS:
             raise TooLarge(f"it makes a sample of more than {MAX_ELEMENTS} elements")
+        if target > MAX_SIZE or (mode == "linear" and target * size > MAX_MATRIX):
+            raise TooLarge(f"it makes {target} elements of {size} along axis {axis + 1}")
         if target < 1:
             raise Unsupported(f"axis {axis + 1} of size {size} becomes empty")
         if mode == "linear" and node.flag("antialias", False) and scale < 1:

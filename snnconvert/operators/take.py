@@ -11,6 +11,8 @@ from snnconvert.graph import OnnxWriter, Operator, Role, Shape, compact
 from snnconvert.operators.onnx_node import MAX_ELEMENTS, READERS, OnnxNode, Reading, TooLarge, Unsupported, composed
 from snnconvert.operators.reshape import Identity, Reshape
 
+MAX_INDEX = 2**22  # elements along one axis
+
 
 @dataclass(frozen=True, eq=False)
 class Take(Operator):
@@ -45,7 +47,7 @@ class Take(Operator):
 def taken(value: "str | Reading", shape: Shape, indices: Sequence[Sequence[int] | None]) -> Reading:
     """Read a value whose axes are indexed, one index or None an axis; refuse a result that is too large."""
     size = math.prod(len(index) if index is not None else n for index, n in zip(indices, shape, strict=True))
-    if size > MAX_ELEMENTS:
+    if size > MAX_ELEMENTS or any(len(index) > MAX_INDEX for index in indices if index is not None):
         raise TooLarge(f"it makes a sample of more than {MAX_ELEMENTS} elements")
     reading = value
     for axis, index in enumerate(indices):

@@ -30,6 +30,10 @@ class Window:
             raise ValueError(f"expects {len(self.kernel) + 1} axes, got {tuple(shape)}")
         return (shape[0], *self.output_size(shape[1:]))
 
+    def work(self, shape: Sequence[int]) -> int:
+        """Count the elements that a pool reads of a sample ``(C, *space)``."""
+        return math.prod(self.pooled(shape)) * math.prod(self.kernel)
+
     def output_size(self, space: Sequence[int]) -> tuple[int, ...]:
         """Return the spatial size of the output, or raise ValueError where the window does not fit."""
         sizes = []

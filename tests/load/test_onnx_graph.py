@@ -239,6 +239,17 @@ BATCH = {
     "resize to terabytes": refuse(
         "E122", "makes a sample of more", "Resize", "", "s", weights={"s": np.float32([1, 1, 2**20, 2**20])}
     ),
+    "resize of a long axis": refuse(
+        "E122",
+        "it makes 8192 elements of 4096 along axis 1",
+        *("Resize", "", "s"),
+        weights={"s": np.float32([1, 2])},
+        shape=(4096,),
+        mode="linear",
+    ),
+    "pool of large windows": refuse(
+        "E122", "one sample takes more than 3e", "AveragePool", kernel_shape=[1024] * 2, shape=(1, 2048, 2048)
+    ),
     "resize, cubic": refuse(
         "E123", "mode 'cubic'", "Resize", "", "s", weights={"s": np.float32([1, 1, 2, 2])}, mode="cubic"
     ),

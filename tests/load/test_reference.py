@@ -55,6 +55,14 @@ def test_output_that_is_not_finite_is_the_models_fault(save_onnx: Save) -> None:
     assert refusal.value.code == "E117"
 
 
+def test_mean_of_millions_depends_on_how_it_is_added_up(save_onnx: Save) -> None:
+    loaded = load_model(save_onnx([make("GlobalAveragePool", ["x"], ["y"])], shape=(1, 2048, 2048)))
+    with pytest.raises(ModelError, match="adding 4194304 numbers in float32 changes an output") as refusal:
+        loaded.compare(np.full((1, 1, 2048, 2048), 0.1, np.float32))
+    assert refusal.value.code == "E117"
+    assert refusal.value.hint
+
+
 def test_graph_that_differs_from_onnx_runtime_is_a_bug_of_ours(save_onnx: Save) -> None:
     loaded = load_model(save_onnx([make("Mul", ["x", "c"], ["y"])], {"c": noise(7)}, FLAT))
     wrong: Graph = loaded.graph.mapped(lambda tensor: tensor * 1.001)
