@@ -9,6 +9,7 @@ from benchmarks.report import DATA, save
 BENCHMARKS = {
     "start": costs.start,
     "calibration": costs.calibration,
+    "corrections": costs.corrections,
     "memory": costs.memory,
     "neuron": neuron.run,
     "loading": loading.run,

@@ -1,12 +1,14 @@
 """Accuracy and agreement against time steps on the real networks, whole test sets where they are small enough."""
 
+from html import escape
+
 import torch
 
 from benchmarks.networks import BY_NAME, path_of
 from benchmarks.report import HERE, Section, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
-from snnconvert.report.curve import accuracy_curve_svg
+from snnconvert.report.plot import LEFT, RIGHT, Series, axes_of, description, drawn, frame, legend, opening
 from snnconvert.report.tables import steps_table
 
 
@@ -31,28 +33,58 @@ def cells(metrics: dict) -> list[str]:
     return [f"{100 * row['accuracy']:.2f} ({100 * row['agreement']:.2f})" for row in metrics["steps"]]
 
 
+def picture(curves: dict[str, list[tuple[float, float]]], ann: float) -> str:
+    """Draw the accuracy of two ways to convert one network, as points ``(T, fraction)`` by their name."""
+    styles = ("accuracy", "agreement")
+    series = [Series(name, style, tuple(points)) for (name, points), style in zip(curves.items(), styles, strict=True)]
+    steps = [t for each in series for t, _ in each.points]
+    axes = axes_of(steps, [ann, *(value for each in series for _, value in each.points)])
+    y = f"{axes.y(ann):.1f}"
+    parts = [
+        opening(True, "resnet20"),
+        '<title id="resnet20-title">Accuracy against time steps</title>',
+        f'<desc id="resnet20-desc">{escape(description(series, ann))}</desc>',
+        *frame(axes, steps, "accuracy"),
+        f'<line class="ann" x1="{LEFT:.1f}" y1="{y}" x2="{RIGHT:.1f}" y2="{y}"/>',
+        *(part for each in series for part in drawn(axes, each)),
+        *legend(series, False, ann),
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
 def resnet20() -> Section:
-    """ResNet-20 on all of CIFAR-10's test images, percentile 99.9 per layer and per channel, T to 64."""
-    steps = [1, 2, 4, 8, 16, 32, 64]
-    rows = []
-    for label, options in (("per layer", {"per_channel": False}), ("per channel", {"per_channel": True})):
-        metrics = curve("cifar10_akamaster_resnet20", steps, **options)
-        rows.append([label, *cells(metrics), f"{100 * metrics['ann']['accuracy']:.2f}"])
-    (HERE.parent / "docs").mkdir(exist_ok=True)
-    picture = accuracy_curve_svg(metrics, standalone=True)  # of the default, per channel
-    (HERE.parent / "docs" / "resnet20.svg").write_text(picture, encoding="utf-8")
-    print(steps_table(metrics), flush=True)  # as the command prints it
+    """ResNet-20 on all of CIFAR-10's test images: the defaults, ``--method auto``, and what single options do."""
+    name, steps = "cifar10_akamaster_resnet20", [1, 2, 4, 8, 16, 32, 64]
+    default = curve(name, steps)
+    print(steps_table(default), flush=True)  # as the command prints it
+    ann = default["ann"]["accuracy"]
+    rows = [["default", *cells(default), f"{100 * ann:.2f}"]]
+    auto: dict[int, dict] = {}
+    for t in steps[2:]:  # each for its own T
+        auto[t] = curve(name, [t], method="auto")
+        print("--method auto", t, cells(auto[t])[0], auto[t]["schedule"], flush=True)
+    rows.append(["--method auto", "", "", *(cells(each)[0] for each in auto.values()), f"{100 * ann:.2f}"])
+    points = {
+        "default": [(row["t"], row["accuracy"]) for row in default["steps"]],
+        "--method auto": [(t, each["steps"][-1]["accuracy"]) for t, each in auto.items()],
+    }
+    (HERE.parent / "docs" / "resnet20.svg").write_text(picture(points, ann), encoding="utf-8")
+    plain = {"correct": [], "per_channel": False}
     for label, options in (
-        ("per layer, initial potential 0 *", {"per_channel": False, "initial_potential": 0.0}),
-        ("per layer, percentile of all *", {"per_channel": False, "percentile_of": "all"}),
-        ("per layer, reset to zero *", {"per_channel": False, "reset": "zero"}),
+        ("--correct - *", {"correct": []}),
+        ("--correct -, per layer *", plain),
+        ("--correct -, per layer, initial potential 0 *", {**plain, "initial_potential": 0.0}),
+        ("--correct -, per layer, percentile of all *", {**plain, "percentile_of": "all"}),
+        ("--correct -, per layer, reset to zero *", {**plain, "reset": "zero"}),
     ):
-        metrics = curve("cifar10_akamaster_resnet20", steps, samples=1000, **options)
+        metrics = curve(name, steps, samples=1000, **options)
         rows.append([label, *cells(metrics), f"{100 * metrics['ann']['accuracy']:.2f}"])
-    header = ["percentile 99.9", *(f"T = {step}" for step in steps), "ANN"]
+    header = ["ResNet-20", *(f"T = {step}" for step in steps), "ANN"]
     verdict = (
         "Accuracy in percent (agreement with the ANN); 1,000 calibration images, 10,000 test images; "
-        "rows with * on 1,000 of them."
+        "rows with * on 1,000 of them. --method auto "
+        "chooses for each T anew, on calibration images."
     )
     return Section("resnet20", "ResNet-20 on CIFAR-10", header, rows, verdict, machine())
 

@@ -24,7 +24,7 @@ CLOSE = 1.02
 CORRECTIONS = (("bias",), ("step-bias",), ("weights",), ("bias", "weights"))
 BEST_GUESS = ("step-bias", "weights")
 DECODED = ("bias", "weights")  # what neurons that decode rates take
-WARM_UPS = (0.25, 0.5, 1.0)
+WARM_UPS = (0.25, 0.5, 0.75, 1.0)
 BATCH = 32
 
 
