@@ -130,10 +130,35 @@ class _Export:
         if waits:  # outside of its time it gathers its current and sends nothing
             may = self._between(since, 0, None if schedule.stop(depth) is None else schedule.steps)
             self.writer.node("Where", [may, fired, self._number(0.0)], spikes)
-            gathered = self.writer.node("Add", [olds[0], current], self._new("gathered"))
+            gathered = self._gathered(node, neuron, olds[0], current)
             for old, new, later in zip((gathered, *olds[1:]), news, after, strict=True):
                 self.writer.node("Where", [may, later, old], new)
         return news[neuron.states.index("decoded")] if neuron.decodes else spikes
+
+    def _gathered(self, node: Node, neuron: Neuron, old: str, current: str) -> str:
+        """Write the potential behind a step in which a layer may not fire; it leaks from the step on that wakes it."""
+        schedule = self.network.schedule
+        gathered = self.writer.node("Add", [old, current], self._new("gathered"))
+        if not neuron.drain:
+            return gathered
+        drained = self.writer.node("Sub", [gathered, self._number(neuron.drain)], self._new("drained"))
+        if not schedule.onset_delay:
+            return drained
+        wakes = min(schedule.bias_start(self.network.depths[node.name]), self._arrivals.get(node.inputs[0], 0))
+        awake = self._between(self._since(wakes), 0, None)
+        return self.writer.node("Where", [awake, drained, gathered], self._new("asleep"))
+
+    @cached_property
+    def _arrivals(self) -> dict[str, int]:
+        """For every value that changes with time, the first step in which spikes may reach it."""
+        found: dict[str, int] = {}
+        for node in self.graph.nodes:
+            reached = [found[value] for value in node.inputs if value in found]
+            if node.name in self.network.neurons:
+                found[node.name] = self.network.schedule.start(self.network.depths[node.name])
+            elif reached:
+                found[node.name] = min(reached)
+        return found
 
     def _in_time(self, value: str, current: str, depth: int) -> str:
         """Write a current whose biases flow for T steps only, under an onset delay."""

@@ -51,6 +51,10 @@ class IntegrateAndFire(Neuron):
     def keeps_charge(self) -> bool:
         return self.reset == "subtract"
 
+    @property
+    def drain(self) -> float:
+        return self.leak
+
     def step(self, state: State, current: Tensor, t: int) -> tuple[State, Tensor]:
         potential = self.silent(state, current)[0]
         fires = potential >= 1

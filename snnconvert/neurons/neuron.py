@@ -91,6 +91,11 @@ class Neuron(ABC):
         """Whether what was sent and what is left is what came in, so that silence delays, and loses nothing."""
         return True
 
+    @property
+    def drain(self) -> float:
+        """What a step in which the neuron may not fire takes from its potential, beside the current."""
+        return 0.0
+
     def initial_state(self, like: Tensor) -> State:
         """Return the state before the first step, of the shape, type and device of ``like``."""
         return tuple(torch.full_like(like, value) for value in self.initial_values)

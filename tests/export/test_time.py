@@ -155,6 +155,13 @@ def test_differential_code_is_the_same_while_its_divisions_are_exact(left: str) 
     assert_same_steps(network_of("differential", "plain", left, True), steps=2)
 
 
+@pytest.mark.parametrize("parameters", [{"leak": 0.125}, {"refractory": 2}], ids=str)
+@pytest.mark.parametrize("schedule", [*SCHEDULES.values(), Schedule(STEPS, onset_delay=3)], ids=str)
+def test_silent_neurons_leak_and_recover_as_in_the_engine(schedule: Schedule, parameters: Mapping[str, object]) -> None:
+    neuron = make_neuron("if", parameters)
+    assert_same_steps(spiking_network(NormalForm(graph_of(), {}), neuron, schedule=schedule))
+
+
 @pytest.mark.parametrize("wanted", [("step-bias", "weights"), ("bias", "potential")], ids="+".join)
 @pytest.mark.parametrize("name", ["if", "if-signed", "if-multi"])
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -175,7 +175,8 @@ def test_a_silent_step_gathers_its_current_and_sends_nothing(neuron: Neuron) -> 
     current = torch.randint(-64, 129, (50,), generator=torch.Generator().manual_seed(2)) / 64
     state = neuron.initial_state(current)
     after = neuron.silent(state, current)
-    assert torch.equal(after[0], state[0] + current - getattr(neuron, "leak", 0.0))
+    assert neuron.drain == getattr(neuron, "leak", 0.0)
+    assert torch.equal(after[0], state[0] + current - neuron.drain)
     assert all(torch.equal(left, right) for left, right in zip(after[1:], state[1:], strict=True))
 
 
