@@ -10,7 +10,7 @@ its mean rate in the steps in which it may fire:
     weights     see refit.py; before the others
 
 each repeated until nothing changes by more than 1e-3, at most 12 times. No labels, no gradients. Of more than 256 steps
-the first 256 are fitted: what unevenness does is over by then.
+the first 256 are fitted, with a warm-up that is as much shorter: what unevenness does is over by then.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -81,9 +81,10 @@ def corrected(
 
 
 def shortened(network: SpikingNetwork) -> SpikingNetwork:
-    """Return the network with a schedule of no more steps than corrections are fitted over."""
-    schedule = network.schedule
-    return replace(network, schedule=replace(schedule, steps=min(schedule.steps, LONGEST)))
+    """Return the network with no more steps than corrections are fitted over; layers wait for the same share."""
+    schedule, steps = network.schedule, min(network.schedule.steps, LONGEST)
+    share = (steps + schedule.readout_from) / (schedule.steps + schedule.readout_from)
+    return replace(network, schedule=replace(schedule, steps=steps, warm_up=schedule.warm_up * share))
 
 
 @dataclass
@@ -130,6 +131,8 @@ class _Fit:
             target = self.activations.currents.pop(layer.node.inputs[0], None)
             if target is not None:
                 refit(self.run, layer.node.inputs[0], target)
+        if layer.firing_steps == 0:  # a warm-up that outlasts T: no bias makes it fire
+            return
         if "step-bias" in self.wanted or "bias" in self.wanted:
             layer.bias = self._bias(layer, "step-bias" in self.wanted)
             self.biases[name] = layer.bias

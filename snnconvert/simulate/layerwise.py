@@ -81,7 +81,7 @@ class LayerRun:
     @property
     def firing_steps(self) -> int:
         """In how many of them it may fire."""
-        return self.steps[1] - self.run.network.schedule.start(self.depth)
+        return max(self.steps[1] - self.run.network.schedule.start(self.depth), 0)
 
     def currents(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield the currents of chunks of samples, ``(steps * n, ...)`` time first; ``(n, ...)`` where constant."""
@@ -217,7 +217,7 @@ class Layerwise:
         first, last = layer.steps
         start = self.network.schedule.start(layer.depth)
         whole = keeps_bytes(neuron)
-        shape = (last - start, self.samples, *self.graph.shapes[name])
+        shape = (layer.firing_steps, self.samples, *self.graph.shapes[name])
         spikes = torch.empty(shape, dtype=torch.int8 if whole else torch.float32, device=self.device)
         rates = torch.empty(shape[1:], device=self.device)
         for chunk, sent, state in layer.fire():
@@ -298,7 +298,7 @@ class Layerwise:
         if value in self._sent:
             kept = self._sent[value]
             sent = kept.at(step, chunk)
-            return sent if sent is not None else torch.zeros(kept.spikes[0, chunk].shape, device=self.device)
+            return sent if sent is not None else torch.zeros(kept.spikes[:0, chunk].shape[1:], device=self.device)
         if value not in done:
             inputs = [self._at(each, step, chunk, done) for each in self.graph.by_name[value].inputs]
             done[value] = self.operator(value).evaluate(inputs)

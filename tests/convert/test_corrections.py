@@ -172,6 +172,41 @@ def test_weights_make_outputs_of_the_inputs_that_an_operator_tells(operator: obj
     torch.testing.assert_close(got, torch.einsum("npgi,goi->npgo", inputs, change) + 1, rtol=1e-4, atol=1e-4)
 
 
+WANTED = (["bias"], ["step-bias", "weights"], ["potential"])
+
+
+@pytest.mark.parametrize("name", ["if", "if-signed"])
+@pytest.mark.parametrize("warm_up", [1.0, 3.0])  # the last layer waits for all of the steps, or longer than these
+@pytest.mark.parametrize("wanted", WANTED, ids="+".join)
+def test_layers_that_wait_for_all_of_the_steps_are_left_as_they_are(
+    wanted: list[str], warm_up: float, name: str
+) -> None:
+    graph, schedule = graph_of(), Schedule(6, warm_up=warm_up)
+    network = network_of(graph, name, schedule)
+    fitted = corrected(network, samples(24, 0), channel_axes(graph), wanted)
+    firing = {each for each in network.neurons if schedule.start(network.depths[each]) < 6}
+    assert firing < set(network.neurons)
+    assert {*fitted.biases, *fitted.potentials} == firing
+    (readout,) = Simulator(fitted).run(samples(3, 1), [6])
+    assert {each for each, count in readout.counts.items() if count.any()} == firing
+
+
+@pytest.mark.parametrize("readout_from", [0, 40])
+def test_of_many_steps_layers_are_fitted_for_their_share_of_waiting(readout_from: int) -> None:
+    graph, x = graph_of(), samples(48, 0)
+    schedule = Schedule(600, warm_up=50.0, readout_from=readout_from)
+    network = network_of(graph, schedule=schedule)
+    fitted = corrected(network, x, channel_axes(graph), ["bias"])
+    assert fitted.schedule == schedule
+    means: dict[str, Tensor] = {}
+    network.graph.run(
+        x, lambda node, value: means.update({node.name: value.mean((0, 2, 3))}) if value.ndim == 4 else None
+    )
+    (readout,) = Simulator(fitted).run(x, [600])
+    for name in network.neurons:
+        assert float((readout.rates[name].mean((0, 2, 3)) - means[name]).abs().max()) < 0.02, name
+
+
 def test_of_very_many_steps_the_first_are_fitted() -> None:
     network = network_of(graph_of(), schedule=Schedule(100_000))
     fitted = corrected(network, samples(8, 0), channel_axes(graph_of()), ["bias"])
