@@ -51,6 +51,8 @@ def recipe_of(job: Job) -> Recipe:
     options, searches = job.convert, job.convert.method == "auto"
     chosen = {
         "--neuron": options.neuron != "if",
+        "--reset": options.reset != "subtract",
+        **{f"neuron.{name}": True for name in job.neuron},
         "--correct": options.correct != ConvertOptions().correct,
         "--warm-up": options.warm_up > 0,
     }
@@ -138,7 +140,7 @@ class Workshop:
         told: list[str] = []
 
         def tell(trial: Trial) -> None:
-            told.append(f"tried: {trial.told}: output error {trial.loss:.4f}, {trial.synops / 1e6:.1f}M SynOps")
+            told.append(f"tried: {trial.told}: output error {trial.loss:.4f}, {trial.synops:,.0f} SynOps")
             heard(told[-1])
 
         best = choose(base, self.job.convert.spikes, build, ann, held_out, tell)

@@ -7,7 +7,7 @@ network is corrected; how long layers wait. No label is needed, and no sample of
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import torch
@@ -48,7 +48,7 @@ class Trial:
 
 def parameters(neuron: Neuron) -> dict[str, int]:
     """Return the parameters of a neuron that the search chooses."""
-    return {name: getattr(neuron, name) for name in ("k", "n") if isinstance(getattr(neuron, name, None), int)}
+    return {each.name: getattr(neuron, each.name) for each in fields(neuron) if each.name in ("k", "n")}
 
 
 def choose(
@@ -96,11 +96,12 @@ def choose(
 
 def neurons(base: Neuron, spikes: Spikes, steps: int) -> list[Neuron]:
     """Return the neurons that hardware of a class can run, for so many steps."""
-    found = [make_neuron("if", {"initial_potential": getattr(base, "initial_potential", 0.5)})]
+    start = {"initial_potential": getattr(base, "initial_potential", 0.5)}
+    found = [make_neuron("if", start)]
     if spikes != "binary":
-        found.append(make_neuron("if-signed", {}))
+        found.append(make_neuron("if-signed", start))
     if spikes == "graded":
-        found += [make_neuron("if-signed-multi", {"k": k}) for k in (4, 7, 15) if k * steps >= 14]
+        found += [make_neuron("if-signed-multi", {**start, "k": k}) for k in (4, 7, 15) if k * steps >= 14]
         found += [make_neuron("differential", {"n": n}) for n in (4, 6, 8) if steps > 1]
     return found
 
