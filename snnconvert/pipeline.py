@@ -83,6 +83,7 @@ class Conversion:
     equivalence: list[Equivalence]
     notes: list[str]
     warnings: list[str]
+    tried: list[str] = field(default_factory=list)  # for run.json: who repeats the choice tries nothing
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
@@ -109,7 +110,7 @@ def run(job: Job, destination: Path, force: bool, command: str, progress: Progre
         if not out_of_memory(problem):
             raise
         raise LimitError("E501", f"out of memory ({problem})", MEMORY_HINT) from None
-    publish(destination, files, run_record(command, started, durations, conversion.warnings), force)
+    publish(destination, files, run_record(command, started, durations, conversion.warnings, conversion.tried), force)
     return conversion
 
 
@@ -148,6 +149,7 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
     """Load, fold, calibrate and normalise; nothing is simulated or written yet."""
     notes: list[str] = []
     warnings: list[str] = []
+    tried: list[str] = []
     options = job.convert
     loaded = load_model(Path(job.model), asked_of(job))
     calib, evaluation = choose_samples(job, loaded.graph, notes, warnings)
@@ -174,7 +176,6 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
     workshop = Workshop(pooled, statistics, calib, job, device, untried.depths)
     if options.method == "auto":
         recipe, tried = workshop.choose(recipe, progress.detail)
-        notes += tried
         job = resolved(job, recipe)
     progress.stage("correct", len(untried.neurons) if recipe.correct else 0)
     normal, network = workshop.convert(recipe, progress.advance)
@@ -187,7 +188,7 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
     if network.graded:
         listed = ", ".join(f"'{name}'" for name in network.graded[:8])
         notes.append(f"{len(network.graded)} values travel as graded currents between weights: {listed}")
-    for text in notes:
+    for text in (*tried, *notes):
         progress.note(text)
     for each in (*equivalence, *checks, form):
         progress.detail(
@@ -208,6 +209,7 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
         [*equivalence, *checks, form],
         notes,
         warnings,
+        tried,
     )
 
 

@@ -68,7 +68,9 @@ def predictions(outcomes: Outcomes, chosen: Selection) -> bytes:
     return buffer.getvalue()
 
 
-def run_record(command: str, started: float, durations: Mapping[str, float], warnings: Sequence[str]) -> bytes:
+def run_record(
+    command: str, started: float, durations: Mapping[str, float], warnings: Sequence[str], tried: Sequence[str] = ()
+) -> bytes:
     """Return run.json: what differs from run to run."""
     return as_json(
         {
@@ -87,5 +89,6 @@ def run_record(command: str, started: float, durations: Mapping[str, float], war
             },
             "threads": torch.get_num_threads(),
             "warnings": list(warnings),
+            "tried": list(tried),
         }
     )
