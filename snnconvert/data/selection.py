@@ -11,7 +11,7 @@ from snnconvert.data.prefetch import in_order
 from snnconvert.data.preprocessing import Preprocessing, layout
 from snnconvert.data.samples import Dataset, Each, batches, numbered, open_dataset, sample_id, sample_ids
 from snnconvert.data.split import limited, split_half
-from snnconvert.errors import DataError
+from snnconvert.errors import HINTS, DataError
 
 SKIP_HINT = "--skip-bad N leaves out up to N images that cannot be read"
 
@@ -163,5 +163,5 @@ def _suggesting(error: DataError) -> DataError:
     """Return what to raise of an error while reading: where an image is broken, it can be left out."""
     if error.code != "E202":
         return error
-    hint = f"{error.hint}, or {SKIP_HINT}" if error.hint else SKIP_HINT
+    hint = SKIP_HINT if error.hint in (None, HINTS.get(error.code)) else f"{error.hint}, or {SKIP_HINT}"
     return DataError(error.code, error.message, hint)

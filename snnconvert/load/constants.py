@@ -3,6 +3,7 @@
 Exporters write Shape/Gather/Concat chains around reshapes and pads; they fold away here, under a limit on their size.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,12 +11,20 @@ from typing import Any
 import numpy as np
 
 from snnconvert.operators import OnnxNode, Unsupported
-from snnconvert.operators.onnx_node import Array, TooLarge
+from snnconvert.operators.onnx_node import Array, TooLarge, cut
 from snnconvert.registry import Registry
 
 MAX_ELEMENTS = 2**24  # of a constant that is computed, where no input of it is larger
+MAX_BYTES = 2**30  # of one constant
+EXACT = 2.0**53  # beyond it float64, in which runtimes compute powers of integers, has gaps
 
 FOLDERS: Registry[Callable[[OnnxNode], Array]] = Registry("constant ONNX operator")
+
+
+class Inexact(Unsupported):
+    """What is computed depends on who computes it: an overflow, or lost digits."""
+
+    code = "E117"
 
 
 def fold(node: OnnxNode) -> Array | None:
@@ -78,7 +87,19 @@ def _cast(node: OnnxNode) -> Array:
     target = types.get(node.integer("to", 0))
     if target is None:
         raise Unsupported(f"a cast to type {node.integer('to', 0)}")
-    return node.constant(0).astype(target)
+    return _as_type(node.constant(0), np.dtype(target))
+
+
+def _as_type(value: Array, target: np.dtype[Any]) -> Array:
+    if value.size * target.itemsize > MAX_BYTES:
+        raise TooLarge(f"a constant of {value.size * target.itemsize} bytes is computed")
+    if value.dtype.kind == "f" and target.kind in "iu":
+        limits = np.iinfo(target)
+        whole = np.trunc(value.astype(np.float64))
+        # the largest integers are no floats: the next float is one too many
+        if not bool(np.all((whole >= float(limits.min)) & (whole < float(limits.max) + 1))):
+            raise Inexact(f"a cast to {target} of a number that it does not have")
+    return value.astype(target)
 
 
 @FOLDERS.register("Reshape")
@@ -116,9 +137,9 @@ def _slice(node: OnnxNode) -> Array:
     axes = node.integers("axes", tuple(range(len(starts))), index=3)
     steps = node.integers("steps", (1,) * len(starts), index=4)
     index = [slice(None)] * value.ndim
-    lowest = -(2**62)  # exporters write "to the beginning" of a negative step as the smallest integer
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        index[axis] = slice(start, None if step < 0 and end < lowest else end, step)
+        taken = cut(start, end, step, value.shape[axis])
+        index[axis] = slice(taken.start, None if taken.stop < 0 else taken.stop, step)
     return value[tuple(index)]
 
 
@@ -156,13 +177,16 @@ def _where(node: OnnxNode) -> Array:
 
 @FOLDERS.register("CastLike")
 def _cast_like(node: OnnxNode) -> Array:
-    return node.constant(0).astype(node.constant(1).dtype)
+    return _as_type(node.constant(0), node.constant(1).dtype)
 
 
 @FOLDERS.register("Flatten")
 def _flatten(node: OnnxNode) -> Array:
     value, axis = node.constant(0), node.integer("axis", 1)
-    return value.reshape(math.prod(value.shape[: axis % (value.ndim + 1)]), -1)
+    if not -value.ndim <= axis <= value.ndim:
+        raise Unsupported(f"axis {axis} of a constant with {value.ndim} axes")
+    first = axis + value.ndim if axis < 0 else axis
+    return value.reshape(math.prod(value.shape[:first]), math.prod(value.shape[first:]))
 
 
 @FOLDERS.register("Size")
@@ -187,16 +211,28 @@ def _binary(function: Callable[[Any, Any], Any]) -> Callable[[OnnxNode], Array]:
 def _reduction(function: Callable[..., Any]) -> Callable[[OnnxNode], Array]:
     def folder(node: OnnxNode) -> Array:
         value, axes = node.constant(0), node.integers("axes", (), index=1)
-        if not axes and node.flag("noop_with_empty_axes", False):
-            return value
-        result = function(value, axis=axes or None, keepdims=node.flag("keepdims", True))
-        return np.asarray(result).astype(value.dtype)
+        every = () if node.flag("noop_with_empty_axes", False) else tuple(range(value.ndim))
+        chosen = axes or every
+        if 0 in [value.shape[axis] for axis in chosen]:
+            raise Unsupported("it reduces an axis without elements")
+        settings = {"axis": chosen, "keepdims": node.flag("keepdims", True)}
+        if value.dtype.kind in "iu":
+            _require_exact(function(value.astype(np.float64), **settings), value.dtype)
+        return np.asarray(function(value, **settings)).astype(value.dtype)
 
     return folder
 
 
 def _norm(value: Any, **settings: Any) -> Any:
-    return np.sqrt(np.square(value).sum(**settings))
+    return np.sqrt(np.square(value if value.dtype.kind == "f" else value.astype(np.float64)).sum(**settings))
+
+
+def _mean(value: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    if value.dtype.kind == "f":
+        return np.mean(value, axis=axis, keepdims=keepdims)
+    _require_exact(np.sum(value, axis=axis, dtype=np.float64), np.dtype(np.int64))
+    count = np.asarray(math.prod(value.shape[each] for each in axis), value.dtype)
+    return _divide(np.sum(value, axis=axis, keepdims=keepdims, dtype=value.dtype), count)
 
 
 def _divide(left: Any, right: Any) -> Any:
@@ -205,14 +241,49 @@ def _divide(left: Any, right: Any) -> Any:
     if left.dtype.kind == "i" and bool(np.any((left == np.iinfo(left.dtype).min) & (right == -1))):
         raise Unsupported("the smallest integer divided by -1")  # a processor stops there
     if left.dtype.kind in "iu":  # ONNX divides integers towards zero
-        return np.trunc(left.astype(np.float64) / right.astype(np.float64)).astype(left.dtype)
+        below = (left % right != 0) & ((left < 0) != (right < 0))
+        return left // right + below.astype(left.dtype)
     return left / right
 
 
-def _remainder(left: Any, right: Any) -> Any:
+def _require_exact(found: Any, kind: np.dtype[Any]) -> None:
+    """Refuse a result that integers of a type, or float64 on the way to them, cannot hold."""
+    if not bool(np.all(np.abs(found) < min(EXACT, 2.0 ** (8 * kind.itemsize - 1)))):
+        raise Inexact(f"a number that {kind} cannot hold exactly")
+
+
+@FOLDERS.register("Mod")
+def _mod(node: OnnxNode) -> Array:
+    left, right = node.constant(0), node.constant(1)
+    _require_room(node, np.broadcast_shapes(left.shape, right.shape))
     if bool(np.any((right == 0) | (right == -1))):
         raise Unsupported("the remainder of a division by 0 or -1")
-    return np.mod(left, right)
+    truncated = node.flag("fmod", False)
+    if left.dtype.kind == "f" and not truncated:
+        raise Unsupported("fmod = 0 of floats, which ONNX does not define")
+    return np.asarray(np.fmod(left, right) if truncated else np.mod(left, right))
+
+
+@FOLDERS.register("Pow")
+def _pow(node: OnnxNode) -> Array:
+    base, exponent = node.constant(0), node.constant(1)
+    _require_room(node, np.broadcast_shapes(base.shape, exponent.shape))
+    if base.dtype.kind == "f":
+        return np.asarray(np.power(base, exponent.astype(base.dtype)))
+    found = np.power(base.astype(np.float64), exponent.astype(np.float64))
+    _require_exact(found, base.dtype)
+    return found.astype(base.dtype)
+
+
+def _largest(function: Callable[[Any, Any], Any]) -> Callable[[OnnxNode], Array]:
+    """Return the folder of an operator that takes any number of inputs."""
+
+    def folder(node: OnnxNode) -> Array:
+        values = [node.constant(index) for index in range(len(node.inputs))]
+        _require_room(node, np.broadcast_shapes(*(value.shape for value in values)))
+        return np.asarray(functools.reduce(function, values))
+
+    return folder
 
 
 def _elementwise(function: Callable[[Any], Any]) -> Callable[[OnnxNode], Array]:
@@ -224,16 +295,13 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "Sub": np.subtract,
     "Mul": np.multiply,
     "Div": _divide,
-    "Mod": _remainder,
-    "Pow": np.power,
-    "Min": np.minimum,
-    "Max": np.maximum,
     "Equal": np.equal,
     "Less": np.less,
     "Greater": np.greater,
     "And": np.logical_and,
     "Or": np.logical_or,
 }
+VARIADIC: dict[str, Callable[[Any, Any], Any]] = {"Min": np.minimum, "Max": np.maximum}
 UNARY: dict[str, Callable[[Any], Any]] = {
     "Floor": np.floor,
     "Ceil": np.ceil,
@@ -248,13 +316,15 @@ UNARY: dict[str, Callable[[Any], Any]] = {
 REDUCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceProd": np.prod,
     "ReduceSum": np.sum,
-    "ReduceMean": np.mean,
+    "ReduceMean": _mean,
     "ReduceMin": np.min,
     "ReduceMax": np.max,
     "ReduceL2": _norm,
 }
 for _name, _function in BINARY.items():
     FOLDERS.register(_name)(_binary(_function))
+for _name, _function in VARIADIC.items():
+    FOLDERS.register(_name)(_largest(_function))
 for _name, _unary in UNARY.items():
     FOLDERS.register(_name)(_elementwise(_unary))
 for _name, _reduce in REDUCTIONS.items():

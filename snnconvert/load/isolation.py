@@ -5,6 +5,7 @@ memory. That is isolation from accidents and exhaustion, no security boundary.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import resource
@@ -25,6 +26,7 @@ STATUS = Path("/proc/self/statm")
 DATA = 5  # of its fields: pages of data and stacks, which RLIMIT_DATA counts
 PATIENCE = 4  # how long to wait, in times of what it may compute: others may use the machine too
 POSSIBLE = sys.platform == "linux" and STATUS.exists()  # elsewhere a fork of threads, or no count of memory
+DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 DONE, REFUSED, EXHAUSTED, FAILED = b"+", b"-", b"M", b"!"
 
 
@@ -123,6 +125,7 @@ def _answer(work: Callable[[], bytes]) -> tuple[bytes, bytes]:
 
 
 def _limit(limits: Limits) -> None:
+    ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
     taken = int(STATUS.read_text().split()[DATA]) * resource.getpagesize()
     seconds = int(limits.seconds) + 1
     for kind, soft, hard in (

@@ -20,6 +20,7 @@ from snnconvert.registry import did_you_mean
 
 DYNAMIC_BATCH = 2**31 - 1  # stands for the batch while shapes are read: a prime, and no size that a model names
 MAX_FOLDED = 2**30  # bytes of all constants that are computed
+MAX_LOOKED_AT = 2**31  # elements that they are computed from
 MAX_WORK = 2**38  # operations of one sample: ten times what the largest networks for images take
 PLAIN = (
     AttributeProto.FLOAT,
@@ -60,6 +61,7 @@ class _Building:
     origins: list[Origin] = field(default_factory=list)
     of_batch: BatchMarks = field(default_factory=BatchMarks)
     folded: int = 0  # bytes of computed constants
+    looked_at: int = 0  # elements of what they are computed from
     work: int = 0  # of one sample
     refused: dict[str, ModelError] = field(default_factory=dict)  # by node name, in a survey
     unknown: set[str] = field(default_factory=set)  # ONNX values that a refused node computes, or one behind it
@@ -270,6 +272,9 @@ def _fold(building: _Building, view: OnnxNode, proto: onnx.NodeProto, where: str
     elif any(shape is not None for shape in view.shapes):
         return False
     else:
+        building.looked_at += sum(each.size for each in view.constants if each is not None)
+        if building.looked_at > MAX_LOOKED_AT:
+            raise TooLarge(f"constants are computed from more than {MAX_LOOKED_AT} numbers")
         folded = constant_folding.fold(view)
         if folded is None:
             raise ModelError("E120", f"{where}: a constant is computed by an operator that is not supported")

@@ -231,7 +231,7 @@ def _reason(problem: Exception) -> str:
     """Return the line of a message that says most; TorchScript puts it last, behind a traceback."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or [type(problem).__name__]
     last = [line for line in lines if re.match(r"[\w.]+: ", line)] if "Traceback" in str(problem) else []
-    return (last or lines)[-1 if last else 0][:160]
+    return re.sub(r"0x[0-9a-f]{6,}", "...", (last or lines)[-1 if last else 0][:160])  # no address is the same twice
 
 
 @contextlib.contextmanager

@@ -153,5 +153,15 @@ class OnnxNode:
         return resolved - 1
 
 
+def cut(start: int, end: int, step: int, size: int) -> range:
+    """Return which elements of an axis ONNX's Slice takes; not Python's, where a negative step begins below 0."""
+    if step == 0:
+        raise Unsupported("step 0")
+    start, end = (place + size if place < 0 else place for place in (start, end))
+    if step > 0:
+        return range(min(max(start, 0), size), min(max(end, 0), size), step)
+    return range(min(max(start, 0), size - 1), min(max(end, -1), size - 1), step)
+
+
 # a reader returns one reading for each output of the node
 READERS: Registry[Callable[[OnnxNode], Reading | tuple[Reading, ...]]] = Registry("ONNX operator")

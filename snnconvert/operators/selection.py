@@ -16,10 +16,17 @@ from torch import Tensor
 
 from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape, compact
 from snnconvert.operators.affine import Affine
-from snnconvert.operators.onnx_node import MAX_ELEMENTS, READERS, OnnxNode, Reading, TooLarge, Unsupported, composed
+from snnconvert.operators.onnx_node import (
+    MAX_ELEMENTS,
+    READERS,
+    OnnxNode,
+    Reading,
+    TooLarge,
+    Unsupported,
+    composed,
+    cut,
+)
 from snnconvert.operators.take import taken
-
-LOWEST = -(2**62)  # of an end that means something
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,18 +197,15 @@ def read_slice(node: OnnxNode) -> Reading:
         raise Unsupported("starts, ends, axes and steps differ in length")
     cuts = [range(size) for size in shape]
     for a, b, raw, s in zip(starts, ends, axes, steps, strict=True):
-        if s == 0:
-            raise Unsupported("step 0")
         if raw in (0, -len(shape) - 1):
             if a == 0 and b >= node.batch and s == 1:
                 continue
             raise Unsupported("it slices the batch")
         axis = node.sample_axis(raw, len(shape))
-        stop = None if s < 0 and b < LOWEST else b  # "to the beginning", as exporters write it for a negative step
-        cuts[axis] = range(*slice(a, stop, s).indices(shape[axis]))
-    if any(cut.step < 0 for cut in cuts):
+        cuts[axis] = cut(a, b, s, shape[axis])
+    if any(each.step < 0 for each in cuts):
         return taken(name, shape, cuts)
-    bounds = (tuple(cut.start for cut in cuts), tuple(cut.stop for cut in cuts), tuple(cut.step for cut in cuts))
+    bounds = (tuple(each.start for each in cuts), tuple(each.stop for each in cuts), tuple(each.step for each in cuts))
     return Reading(Slice(*bounds), (name,))
 
 

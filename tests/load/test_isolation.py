@@ -157,11 +157,11 @@ def test_answers_and_refusals_come_back_whole() -> None:
     assert isolated("net.pt", lambda: b"", LIMITS) == b""
 
     def refuse() -> bytes:
-        raise ModelError("E116", "net.pt: \u00e9\n", None)
+        raise ModelError("E116", "net.pt: \u00e9\n", "try")
 
     with pytest.raises(ModelError) as refusal:
         isolated("net.pt", refuse, LIMITS)
-    assert (refusal.value.code, refusal.value.message, refusal.value.hint) == ("E116", "net.pt: \u00e9\n", None)
+    assert (refusal.value.code, refusal.value.message, refusal.value.hint) == ("E116", "net.pt: \u00e9\n", "try")
 
 
 def test_child_writes_neither_files_nor_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -175,3 +175,21 @@ def test_child_writes_neither_files_nor_words(tmp_path: Path, capfd: pytest.Capt
         isolated("net.pt", write, LIMITS)
     assert not (tmp_path / "file").exists() or (tmp_path / "file").stat().st_size == 0
     assert capfd.readouterr() == ("", "")
+
+
+def test_child_ends_with_a_parent_that_is_killed() -> None:
+    parent = os.fork()
+    if parent == 0:
+        isolated("net.pt", lambda: time.sleep(60) or b"", LIMITS)
+        os._exit(0)
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    deadline = time.monotonic() + 20
+    while not (found := children.read_text().split()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5)  # it has set its limits by then
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    child = Path(f"/proc/{found[0]}/stat")
+    while child.exists() and child.read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z"
