@@ -5,7 +5,7 @@ from html import escape
 import torch
 
 from benchmarks.networks import BY_NAME, path_of
-from benchmarks.report import HERE, Section, machine
+from benchmarks.report import BATCH, DEVICE, HERE, Section, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
 from snnconvert.report.plot import LEFT, RIGHT, Series, axes_of, description, drawn, frame, legend, opening
@@ -18,11 +18,15 @@ def curve(name: str, steps: list[int], samples: int | None = None, calib: int = 
     document = {
         "model": path_of(name),
         "calib": {"path": network.calib, "samples": calib},
-        "eval": {"path": None if network.evaluation == network.calib else network.evaluation, "samples": samples},
+        "eval": {
+            "path": None if network.evaluation == network.calib else network.evaluation,
+            "samples": samples,
+            "batch_size": BATCH,
+        },
         "preprocess": network.preprocess,
         "convert": {"steps": steps, **convert},
     }
-    job, device = build_job(document, name), torch.device("cpu")
+    job, device = build_job(document, name), torch.device(DEVICE)
     conversion = pipeline.convert(job, device, pipeline.Silent())
     pipeline.evaluate(conversion, device, pipeline.Silent())
     return conversion.metrics

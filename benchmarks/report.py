@@ -8,8 +8,12 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("SNNCONVERT_DATA", HERE.parent.parent / "shared" / "data"))
+DEVICE = os.environ.get("SNNCONVERT_DEVICE", "cpu")  # of the benchmarks of accuracy; times are those of the processor
+BATCH = 16 if DEVICE == "cpu" else 500  # samples at once; what comes out is the same
 PACKAGES = ("snnconvert", "torch", "onnx", "onnxruntime", "numpy", "numba")
 
 
@@ -33,6 +37,8 @@ def machine() -> str:
         names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    if DEVICE != "cpu":
+        model = f"{torch.cuda.get_device_name(DEVICE)} beside {model}"
     return f"{model}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {versions}"
 
 

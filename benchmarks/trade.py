@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks.networks import BY_NAME, path_of
-from benchmarks.report import Section, machine
+from benchmarks.report import BATCH, DEVICE, Section, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
 from snnconvert.data import open_dataset
@@ -79,12 +79,12 @@ def converted(
     document = {
         "model": path_of(name),
         "calib": {"path": calib, "samples": samples},
-        "eval": {"path": evaluation},
+        "eval": {"path": evaluation, "batch_size": BATCH},
         "preprocess": preprocess,
         "convert": {"steps": [row.steps], **row.convert},
         "neuron": row.neuron,
     }
-    job, device = build_job(document, name), torch.device("cpu")
+    job, device = build_job(document, name), torch.device(DEVICE)
     conversion = pipeline.convert(job, device, pipeline.Silent())
     pipeline.evaluate(conversion, device, pipeline.Silent())
     options = conversion.job.convert
