@@ -14,6 +14,7 @@ from benchmarks.report import Section, machine
 from snnconvert import pipeline
 from snnconvert.calibrate import collect
 from snnconvert.config import build_job
+from snnconvert.conversion import Silent
 from snnconvert.data import Preprocessing, batches, open_dataset
 from snnconvert.fold import PASSES
 from snnconvert.graph import apply_passes
@@ -96,7 +97,7 @@ def corrections() -> Section:
             "convert": {"steps": [32], "method": method, "correct": correct, "correct_samples": 256},
         }
         job = build_job(document, network.name)
-        took = seconds(lambda job=job: pipeline.convert(job, torch.device("cpu"), pipeline.Silent()))  # type: ignore[misc]
+        took = seconds(lambda job=job: pipeline.convert(job, torch.device("cpu"), Silent()))  # type: ignore[misc]
         worst = max(worst, took)
         rows.append([method, ", ".join(correct) or "none", f"{took:.1f} s"])
     verdict = (

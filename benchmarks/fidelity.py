@@ -8,6 +8,7 @@ from benchmarks.networks import BY_NAME, path_of
 from benchmarks.report import BATCH, DEVICE, HERE, Section, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
+from snnconvert.conversion import Silent
 from snnconvert.report.plot import LEFT, RIGHT, Series, axes_of, description, drawn, frame, legend, opening
 from snnconvert.report.tables import steps_table
 
@@ -27,8 +28,8 @@ def curve(name: str, steps: list[int], samples: int | None = None, calib: int = 
         "convert": {"steps": steps, **convert},
     }
     job, device = build_job(document, name), torch.device(DEVICE)
-    conversion = pipeline.convert(job, device, pipeline.Silent())
-    pipeline.evaluate(conversion, device, pipeline.Silent())
+    conversion = pipeline.convert(job, device, Silent())
+    pipeline.evaluate(conversion, device, Silent())
     return conversion.metrics
 
 

@@ -11,6 +11,7 @@ from benchmarks.networks import BY_NAME, path_of
 from benchmarks.report import DATA, Section, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
+from snnconvert.conversion import Silent
 from snnconvert.data import Preprocessing, batches, open_dataset
 from snnconvert.load import Asked, load_model
 
@@ -61,8 +62,8 @@ def run() -> Section:
                 "preprocess": network.preprocess,
                 "convert": {"steps": [STEPS]},
             }
-            conversion = pipeline.convert(build_job(document, label), torch.device("cpu"), pipeline.Silent())
-            outcomes = pipeline.evaluate(conversion, torch.device("cpu"), pipeline.Silent())
+            conversion = pipeline.convert(build_job(document, label), torch.device("cpu"), Silent())
+            outcomes = pipeline.evaluate(conversion, torch.device("cpu"), Silent())
             snn = outcomes.snn[0]
             first_ann = ann if first_ann is None else first_ann
             first_snn = snn if first_snn is None else first_snn

@@ -17,6 +17,7 @@ from benchmarks.networks import BY_NAME, path_of
 from benchmarks.report import BATCH, DEVICE, Section, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
+from snnconvert.conversion import Silent
 from snnconvert.data import open_dataset
 from snnconvert.data.preprocessing import Preprocessing
 
@@ -85,8 +86,8 @@ def converted(
         "neuron": row.neuron,
     }
     job, device = build_job(document, name), torch.device(DEVICE)
-    conversion = pipeline.convert(job, device, pipeline.Silent())
-    pipeline.evaluate(conversion, device, pipeline.Silent())
+    conversion = pipeline.convert(job, device, Silent())
+    pipeline.evaluate(conversion, device, Silent())
     options = conversion.job.convert
     recipe = [options.method, options.neuron, *options.correct]
     recipe += [f"warm-up {options.warm_up:g}"] if options.warm_up else []

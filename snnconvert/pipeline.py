@@ -1,16 +1,16 @@
 """The main job as one story: load, fold, calibrate, normalise, convert, simulate, measure, write."""
 
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-from snnconvert import __version__
-from snnconvert.calibrate import ActivationStatistics, collect
+from snnconvert.bundle import bundle_files
+from snnconvert.calibrate import collect
 from snnconvert.config import Job
+from snnconvert.conversion import Conversion, Progress, class_count, operations
 from snnconvert.convert import dead_layers
 from snnconvert.data import (
     Preprocessing,
@@ -24,67 +24,18 @@ from snnconvert.data import (
 )
 from snnconvert.errors import InternalError, LimitError, OutputError, UsageError
 from snnconvert.explanation import Subject, explain
-from snnconvert.export import step_model
 from snnconvert.fold import PASSES, MovePoolBeforeActivation, pools_averaged
 from snnconvert.graph import Equivalence, Graph, apply_passes, probe_samples, relative_error
-from snnconvert.load import Asked, Loaded, load_model
-from snnconvert.measure import LayerErrors, Outcomes, ann_macs, first_layer_macs, graded_macs, top1
-from snnconvert.network import NormalForm, SpikingNetwork
+from snnconvert.load import Asked, load_model
+from snnconvert.measure import LayerErrors, Outcomes, top1
 from snnconvert.recipes import Workshop, recipe_of, resolved
-from snnconvert.report.documents import as_json, calibration_document, predictions, run_record
-from snnconvert.report.evaluate_script import evaluate_script
+from snnconvert.report.documents import run_record
 from snnconvert.report.evaluator import check_classes
-from snnconvert.report.fates import fates
-from snnconvert.report.page import render_page
 from snnconvert.report.publish import check_destination, publish
-from snnconvert.report.tables import curve_csv
 from snnconvert.simulate import Simulator
 
 MEMORY_HINT = "a smaller --batch-size, --set calib.batch_size=N or --per-layer needs less"
-REPEAT = "snnconvert --config config.yaml --out again"  # from inside the bundle, where its paths are absolute
 FORM_LIMIT = 1e-4  # of the largest output, between the normal form and the folded network
-
-
-class Progress(Protocol):
-    """What a conversion says while it runs."""
-
-    def stage(self, name: str, total: int) -> None:
-        """A stage begins that will advance by ``total`` samples."""
-
-    def advance(self, samples: int) -> None:
-        """Some samples of the stage are done."""
-
-    def note(self, text: str) -> None:
-        """A choice was made that the user should know."""
-
-    def detail(self, text: str) -> None:
-        """Something was measured that only the curious want to see."""
-
-    def warn(self, text: str) -> None:
-        """Something is likely wrong."""
-
-
-class Silent(Progress):
-    """Says nothing."""
-
-
-@dataclass
-class Conversion:
-    """All that one job found out; each stage adds its part."""
-
-    job: Job
-    loaded: Loaded
-    calib: Selection
-    evaluation: Selection
-    folded: Graph
-    statistics: ActivationStatistics
-    normal: NormalForm
-    network: SpikingNetwork
-    equivalence: list[Equivalence]
-    notes: list[str]
-    warnings: list[str]
-    tried: list[str] = field(default_factory=list)  # for run.json: who repeats the choice tries nothing
-    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 def run(job: Job, destination: Path, force: bool, command: str, progress: Progress) -> Conversion:
@@ -245,12 +196,6 @@ def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]
     return calib, evaluation
 
 
-def class_count(graph: Graph) -> int | None:
-    """Return how many classes the outputs stand for; None for dense predictions and for single values."""
-    shape = graph.shapes[graph.output]
-    return shape[0] if len(shape) == 1 and shape[0] > 1 else None
-
-
 def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -> Outcomes:
     """Simulate the evaluation set, compare with ONNX Runtime on the user's network, and fill in the metrics."""
     network, chosen, steps = conversion.network, conversion.evaluation, conversion.job.convert.steps
@@ -306,83 +251,3 @@ def explained(conversion: Conversion, device: torch.device, progress: Progress) 
     )
     evaluated = conversion.metrics["steps"][-1]["output_error"]
     return explain(subject, evaluated, lambda samples: progress.stage("diagnose", samples), progress.advance)
-
-
-def operations(conversion: Conversion) -> dict[str, int]:
-    """Return the multiply-accumulates of one sample."""
-    return {
-        "ann": ann_macs(conversion.folded),
-        "snn_first_layer": first_layer_macs(conversion.network),
-        "snn_graded_per_step": graded_macs(conversion.network),
-    }
-
-
-def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]:
-    """Return every file of the bundle but manifest.json and run.json."""
-    job, metrics, options = conversion.job, conversion.metrics, conversion.job.convert
-    calibration = calibration_document(
-        conversion.statistics, conversion.normal.scales, options.percentile, options.percentile_of == "nonzero"
-    )
-    return {
-        "snn.onnx": step_model(conversion.network, metadata(conversion)),
-        "evaluate.py": evaluate_script(),
-        "metrics.json": as_json(metrics),
-        "curve.csv": curve_csv(metrics),
-        "predictions.npz": predictions(outcomes, conversion.evaluation),
-        "calibration.json": as_json(calibration),
-        "config.yaml": job.to_yaml(),
-        "report.html": render_page(page_context(conversion)),
-    }
-
-
-def metadata(conversion: Conversion) -> dict[str, Any]:
-    """Return what an evaluator must know, for the metadata of snn.onnx."""
-    job, graph, scales = conversion.job, conversion.network.graph, conversion.normal.scales
-    return {
-        "schema": "snnconvert/step/1",
-        "version": __version__,
-        "model": {"name": conversion.loaded.path.name, "sha256": conversion.loaded.sha256},
-        "input": list(graph.input_shape),
-        "classes": class_count(graph),
-        "encoding": "constant",
-        "schedule": conversion.network.schedule_document,
-        "steps": list(job.convert.steps),
-        "preprocess": job.preprocess,
-        "batch_size": job.eval.batch_size,
-        "macs": operations(conversion),
-        "scales": {
-            name: {"shape": list(scales[name].shape), "values": scales[name].flatten().tolist()}
-            for name in conversion.network.neurons
-        },
-    }
-
-
-def page_context(conversion: Conversion) -> dict[str, Any]:
-    """Return what report.html shows."""
-    data = [
-        {
-            "role": role,
-            "path": each.dataset.path,
-            "samples": len(each),
-            "kind": each.dataset.kind,
-            "layout": each.layout,
-            "preprocess": each.preprocessing.describe(),
-        }
-        for role, each in (("calibration", conversion.calib), ("evaluation", conversion.evaluation))
-    ]
-    return {
-        "title": conversion.folded.name,
-        "version": __version__,
-        "model": {
-            "name": conversion.loaded.path.name,
-            "sha256": conversion.loaded.sha256,
-            "nodes": len(conversion.loaded.graph.origins),
-        },
-        "metrics": conversion.metrics,
-        "notes": [*conversion.warnings, *conversion.notes],
-        "equivalence": conversion.metrics["equivalence"],
-        "options": conversion.job.dotted(),
-        "data": data,
-        "nodes": fates(conversion.loaded.graph.origins, conversion.network),
-        "command": f"{REPEAT} --trust-model" if conversion.job.trust_model else REPEAT,
-    }

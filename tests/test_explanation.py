@@ -9,6 +9,7 @@ import torch
 
 from snnconvert import explanation, pipeline
 from snnconvert.config import build_job
+from snnconvert.conversion import Conversion, Silent
 from snnconvert.explanation import Subject, explain, times, unfitted
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -22,10 +23,10 @@ def converted(samples: int = 300, steps: tuple[int, ...] = (1, 4), name: str = "
         "preprocess": "scale=1/16",
         "convert": {"steps": steps, "correct": (), **options},
     }
-    return pipeline.convert(build_job(document, "test"), torch.device("cpu"), pipeline.Silent())
+    return pipeline.convert(build_job(document, "test"), torch.device("cpu"), Silent())
 
 
-def subject(conversion: pipeline.Conversion) -> Subject:
+def subject(conversion: Conversion) -> Subject:
     parts = (conversion.job, conversion.statistics, conversion.normal, conversion.network, conversion.calib)
     return Subject(*parts, True, torch.device("cpu"))
 

@@ -14,12 +14,14 @@ from onnx import helper
 from PIL import Image
 
 from snnconvert import pipeline
+from snnconvert.bundle import bundle_files
 from snnconvert.config import build_job
+from snnconvert.conversion import Progress, Silent
 from snnconvert.convert import recipe
 from snnconvert.errors import DataError, InternalError, LimitError, ModelError, OutputError, UsageError
 from snnconvert.graph import Graph, Pass
 from snnconvert.operators.linear import Linear
-from snnconvert.pipeline import Progress, Silent, bundle_files, choose_device, convert, evaluate, run
+from snnconvert.pipeline import choose_device, convert, evaluate, run
 from snnconvert.report.publish import read_manifest, verify_bundle
 from snnconvert.simulate import Simulator
 

@@ -14,7 +14,8 @@ import pytest
 
 from snnconvert.cli import main
 from snnconvert.config import build_job
-from snnconvert.pipeline import Silent, run
+from snnconvert.conversion import Silent
+from snnconvert.pipeline import run
 
 MODELS = Path(__file__).parents[2] / "models"
 

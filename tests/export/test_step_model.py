@@ -12,8 +12,10 @@ import onnxruntime
 import pytest
 import torch
 
+from snnconvert.bundle import metadata
 from snnconvert.calibrate import collect
 from snnconvert.config import build_job
+from snnconvert.conversion import Silent
 from snnconvert.export import step_model
 from snnconvert.fold import PASSES
 from snnconvert.fold.max_pool import MovePoolBeforeActivation, Pooling, pools_averaged
@@ -22,7 +24,7 @@ from snnconvert.load import load_model
 from snnconvert.measure import unpacked
 from snnconvert.network import NormalForm, SpikingNetwork, normal_form, spiking_network
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
-from snnconvert.pipeline import Silent, convert, metadata
+from snnconvert.pipeline import convert
 from snnconvert.simulate import Simulator
 from tests.percentile import percentile_scales
 

@@ -25,10 +25,11 @@ import torch
 
 import snnconvert
 from snnconvert.config import build_job
+from snnconvert.conversion import Silent
 from snnconvert.data import Dataset, sample_ids
 from snnconvert.errors import DataError, OutputError, UsageError
 from snnconvert.measure import packed
-from snnconvert.pipeline import Silent, run
+from snnconvert.pipeline import run
 from snnconvert.report import evaluator
 from snnconvert.report.evaluate_script import CARRIED, evaluate_script, marker
 from snnconvert.report.evaluator import Evaluator, check_classes, parse_steps

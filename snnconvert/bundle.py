@@ -1,0 +1,86 @@
+"""The files of a bundle, all in memory: what is written stands here, and nowhere else."""
+
+from typing import Any
+
+from snnconvert import __version__
+from snnconvert.conversion import Conversion, class_count, operations
+from snnconvert.export import step_model
+from snnconvert.measure import Outcomes
+from snnconvert.report.documents import as_json, calibration_document, predictions
+from snnconvert.report.evaluate_script import evaluate_script
+from snnconvert.report.fates import fates
+from snnconvert.report.page import render_page
+from snnconvert.report.tables import curve_csv
+
+REPEAT = "snnconvert --config config.yaml --out again"  # from inside the bundle, where its paths are absolute
+
+
+def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]:
+    """Return every file of the bundle but manifest.json and run.json."""
+    job, metrics, options = conversion.job, conversion.metrics, conversion.job.convert
+    calibration = calibration_document(
+        conversion.statistics, conversion.normal.scales, options.percentile, options.percentile_of == "nonzero"
+    )
+    return {
+        "snn.onnx": step_model(conversion.network, metadata(conversion)),
+        "evaluate.py": evaluate_script(),
+        "metrics.json": as_json(metrics),
+        "curve.csv": curve_csv(metrics),
+        "predictions.npz": predictions(outcomes, conversion.evaluation),
+        "calibration.json": as_json(calibration),
+        "config.yaml": job.to_yaml(),
+        "report.html": render_page(page_context(conversion)),
+    }
+
+
+def metadata(conversion: Conversion) -> dict[str, Any]:
+    """Return what an evaluator must know, for the metadata of snn.onnx."""
+    job, graph, scales = conversion.job, conversion.network.graph, conversion.normal.scales
+    return {
+        "schema": "snnconvert/step/1",
+        "version": __version__,
+        "model": {"name": conversion.loaded.path.name, "sha256": conversion.loaded.sha256},
+        "input": list(graph.input_shape),
+        "classes": class_count(graph),
+        "encoding": "constant",
+        "schedule": conversion.network.schedule_document,
+        "steps": list(job.convert.steps),
+        "preprocess": job.preprocess,
+        "batch_size": job.eval.batch_size,
+        "macs": operations(conversion),
+        "scales": {
+            name: {"shape": list(scales[name].shape), "values": scales[name].flatten().tolist()}
+            for name in conversion.network.neurons
+        },
+    }
+
+
+def page_context(conversion: Conversion) -> dict[str, Any]:
+    """Return what report.html shows."""
+    data = [
+        {
+            "role": role,
+            "path": each.dataset.path,
+            "samples": len(each),
+            "kind": each.dataset.kind,
+            "layout": each.layout,
+            "preprocess": each.preprocessing.describe(),
+        }
+        for role, each in (("calibration", conversion.calib), ("evaluation", conversion.evaluation))
+    ]
+    return {
+        "title": conversion.folded.name,
+        "version": __version__,
+        "model": {
+            "name": conversion.loaded.path.name,
+            "sha256": conversion.loaded.sha256,
+            "nodes": len(conversion.loaded.graph.origins),
+        },
+        "metrics": conversion.metrics,
+        "notes": [*conversion.warnings, *conversion.notes],
+        "equivalence": conversion.metrics["equivalence"],
+        "options": conversion.job.dotted(),
+        "data": data,
+        "nodes": fates(conversion.loaded.graph.origins, conversion.network),
+        "command": f"{REPEAT} --trust-model" if conversion.job.trust_model else REPEAT,
+    }
