@@ -26,9 +26,12 @@ class UsageError(SnnError):
 
 
 class ModelError(SnnError):
-    """A model that is broken or cannot be converted exactly (E1xx)."""
+    """A model that is broken or cannot be converted exactly (E1xx); there is always a hint, as nothing else helps."""
 
     exit_status = 3
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(code, message, hint)
 
 
 class DataError(SnnError):

@@ -12,7 +12,7 @@ from snnconvert.errors import ModelError
 from snnconvert.graph import Graph, Node, Origin, Shape, sort_nodes
 from snnconvert.load import constants as constant_folding
 from snnconvert.load.ends import LAST, STANDARD, GraphInput, read_output, require_same_largest, require_size
-from snnconvert.load.onnx_file import Array, OnnxFile, decode
+from snnconvert.load.onnx_file import AGAIN, SIMPLER, Array, OnnxFile, decode
 from snnconvert.operators import READERS, OnnxNode, Reading, Unsupported
 from snnconvert.operators.onnx_node import TooLarge
 from snnconvert.registry import did_you_mean
@@ -82,7 +82,11 @@ def build_graph(file: OnnxFile, graph_input: GraphInput, output: str) -> Graph:
     """
     building = _read_nodes(file, graph_input, output, surveying=False)
     if output not in building.values:
-        raise ModelError("E124", f"{file.path.name}: output '{output}' does not depend on the input")
+        raise ModelError(
+            "E124",
+            f"{file.path.name}: output '{output}' does not depend on the input",
+            "choose another output: --output-name NAME",
+        )
     notes: list[str] = []
     kept = {proto.output[0] for proto in file.needed(output)}
     wanted = file.needed(read_output(file))
@@ -155,7 +159,9 @@ def _attributes(proto: onnx.NodeProto, where: str) -> Mapping[str, object]:
                 "E120", f"{where}: it holds a graph of its own (If, Loop, Scan)", "unroll it before export"
             )
         if attribute.type not in PLAIN or attribute.ref_attr_name:
-            raise ModelError("E123", f"{where}: attribute '{attribute.name}' is of a type that is not supported")
+            raise ModelError(
+                "E123", f"{where}: attribute '{attribute.name}' is of a type that is not supported", SIMPLER
+            )
         value = helper.get_attribute_value(attribute)
         is_tensor = attribute.type == AttributeProto.TENSOR
         found[attribute.name] = decode(value, where, attribute.name) if is_tensor else value
@@ -167,7 +173,7 @@ def _read_node(building: _Building, proto: onnx.NodeProto, name: str) -> None:
     for value in proto.input:
         known = value in building.values or value in building.constants or value in building.unknown
         if value and not known:
-            raise ModelError("E114", f"{where}: reads '{value}', which nothing computes")
+            raise ModelError("E114", f"{where}: reads '{value}', which nothing computes", AGAIN)
     attributes = _attributes(proto, where)
     if proto.domain not in STANDARD:
         raise ModelError(
@@ -196,11 +202,11 @@ def _read_node(building: _Building, proto: onnx.NodeProto, name: str) -> None:
     except Unsupported as refusal:
         raise ModelError(refusal.code, f"{where}: {refusal.reason}", refusal.hint) from None
     except (ValueError, IndexError, TypeError, KeyError, OverflowError) as problem:
-        raise ModelError("E123", f"{where}: malformed ({problem})") from None
+        raise ModelError("E123", f"{where}: malformed ({problem})", AGAIN) from None
     readings = reading if isinstance(reading, tuple) else (reading,)
     unread = [value for value in proto.output[len(readings) :] if value]
     if not building.read.isdisjoint(unread):
-        raise ModelError("E123", f"{where}: its output {len(readings) + 1} is used")
+        raise ModelError("E123", f"{where}: its output {len(readings) + 1} is used", SIMPLER)
     for value, each in zip(proto.output, readings, strict=False):
         if value:
             wished = name if value == proto.output[0] else building.unique(value)
@@ -227,10 +233,14 @@ def _add(building: _Building, reading: Reading, name: str, origin: str, where: s
     try:
         shape = reading.operator.infer_shape(shapes)
     except ValueError as problem:
-        raise ModelError("E124", f"{where}: {problem}") from None
+        raise ModelError("E124", f"{where}: {problem}", "do the shapes of the weights fit the samples?") from None
     require_size(where, shape, building.batch)
     if not reading.operator.finite:
-        raise ModelError("E113", f"{where}: its weights are NaN or infinite in float32")
+        raise ModelError(
+            "E113",
+            f"{where}: its weights are NaN or infinite in float32",
+            "training diverged, or a scale of the network is 0",
+        )
     building.nodes[name] = Node(name, reading.operator, tuple(inputs), (origin,))
     building.sizes[name] = shape
     return name
@@ -246,7 +256,7 @@ def _constant(attributes: Mapping[str, object], where: str) -> Array:
             return np.asarray(number, dtype=kind)
         if isinstance(numbers, list) and all(isinstance(each, python) for each in numbers):
             return np.asarray(numbers, dtype=kind)
-    raise ModelError("E123", f"{where}: a constant without a numeric value")
+    raise ModelError("E123", f"{where}: a constant without a numeric value", SIMPLER)
 
 
 def _fold(building: _Building, view: OnnxNode, proto: onnx.NodeProto, where: str) -> bool:
@@ -262,7 +272,7 @@ def _fold(building: _Building, view: OnnxNode, proto: onnx.NodeProto, where: str
     else:
         folded = constant_folding.fold(view)
         if folded is None:
-            raise ModelError("E120", f"{where}: a constant is computed by an operator that is not supported")
+            raise ModelError("E120", f"{where}: a constant is computed by an operator that is not supported", SIMPLER)
         value = folded
     building.folded += value.nbytes
     if building.folded > MAX_FOLDED:

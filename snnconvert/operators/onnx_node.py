@@ -16,20 +16,22 @@ Array = NDArray[np.generic]
 
 
 class Unsupported(Exception):  # noqa: N818 - a refusal with its reason, told by the loader with the node's name
-    """This node cannot be taken: why, and what the user can do."""
+    """This node cannot be taken: why, and what the user can do; ``advice`` is for where no reason has its own."""
 
     code = "E123"
+    advice = "docs/operators.md tells which forms of an operator are supported; simplify the network, as onnxsim does"
 
     def __init__(self, reason: str, hint: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.hint = hint
+        self.hint = hint or self.advice
 
 
 class TooLarge(Unsupported):
     """This node asks for more memory than any network needs."""
 
     code = "E122"
+    advice = "is a size wrong? if not, convert a smaller network, or export it without what makes this so large"
 
 
 @dataclass(frozen=True)

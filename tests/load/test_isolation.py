@@ -157,11 +157,11 @@ def test_answers_and_refusals_come_back_whole() -> None:
     assert isolated("net.pt", lambda: b"", LIMITS) == b""
 
     def refuse() -> bytes:
-        raise ModelError("E116", "net.pt: \u00e9\n", None)
+        raise ModelError("E116", "net.pt: \u00e9\n", "h\u00efnt")
 
     with pytest.raises(ModelError) as refusal:
         isolated("net.pt", refuse, LIMITS)
-    assert (refusal.value.code, refusal.value.message, refusal.value.hint) == ("E116", "net.pt: \u00e9\n", None)
+    assert (refusal.value.code, refusal.value.message, refusal.value.hint) == ("E116", "net.pt: \u00e9\n", "h\u00efnt")
 
 
 def test_child_writes_neither_files_nor_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
