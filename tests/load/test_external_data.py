@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from snnconvert.errors import ModelError, UsageError
-from snnconvert.load import load_model, onnx_file
+from snnconvert.load import external_data, load_model, onnx_file
 
 make = helper.make_node
 Save = Callable[..., Path]
@@ -241,6 +241,25 @@ def test_tensors_that_share_data_are_counted_each(
     monkeypatch.setattr(onnx_file, "MAX_BYTES", 5 * LENGTH - 1)
     path.write_bytes(path.read_bytes())
     with pytest.raises(ModelError, match=f"{5 * LENGTH} bytes of weights with its external data") as refusal:
+        load_model(path)
+    assert refusal.value.code == "E102"
+
+
+def test_region_that_thousands_share_is_not_read_once(
+    save_onnx: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sparse file and a model of a few kilobytes, that ask for 200 GB."""
+    with (tmp_path / "w").open("wb") as file:
+        file.truncate(100_000_000)
+
+    def share(proto: onnx.ModelProto) -> None:
+        for index in range(2000):
+            tensor = proto.graph.initializer.add(name=f"w{index}", data_type=TensorProto.UINT8, dims=[100_000_000])
+            point(tensor, location="w")
+
+    path = save_onnx([make("Relu", ["x"], ["y"])], {}, (7,), change=share)
+    monkeypatch.setattr(external_data.Neighbours, "read", None)
+    with pytest.raises(ModelError, match="200000000000 bytes of weights with its external data") as refusal:
         load_model(path)
     assert refusal.value.code == "E102"
 
