@@ -7,6 +7,7 @@ import pytest
 
 import snnconvert
 from snnconvert.errors import ModelError
+from snnconvert.load.constants import Lost
 from snnconvert.operators import Unsupported
 from snnconvert.operators.onnx_node import TooLarge
 
@@ -34,6 +35,6 @@ def test_no_refusal_has_an_empty_hint() -> None:
         assert told, f"{path}:{call.lineno}"
 
 
-@pytest.mark.parametrize("kind", [Unsupported, TooLarge])
+@pytest.mark.parametrize("kind", [Unsupported, TooLarge, Lost])
 def test_node_that_is_refused_always_has_a_hint(kind: type[Unsupported]) -> None:
     assert kind("a reason").hint

@@ -261,12 +261,11 @@ def _constant(attributes: Mapping[str, object], where: str) -> Array:
 
 def _fold(building: _Building, view: OnnxNode, proto: onnx.NodeProto, where: str) -> bool:
     """Compute the node now if it does not depend on the sample; Shape never does."""
-    if view.op_type == "Shape" and view.shapes[0] is not None:
-        shape = np.asarray((view.batch, *view.shapes[0]), np.int64)
-        first, last = view.integer("start", 0), view.integer("end", len(shape))
-        value: Array = shape[first:last]
-    elif view.op_type == "Shape":
-        value = np.asarray(view.constant(0).shape, np.int64)
+    if view.op_type == "Shape":
+        sample = view.shapes[0]
+        sizes = view.constant(0).shape if sample is None else (view.batch, *sample)
+        first, last = view.integer("start", 0), view.integer("end", len(sizes))
+        value: Array = np.asarray(sizes[first:last], np.int64)
     elif any(shape is not None for shape in view.shapes):
         return False
     else:
@@ -274,7 +273,7 @@ def _fold(building: _Building, view: OnnxNode, proto: onnx.NodeProto, where: str
         if folded is None:
             raise ModelError("E120", f"{where}: a constant is computed by an operator that is not supported", SIMPLER)
         value = folded
-    building.folded += value.nbytes
+    building.folded += constant_folding.work(view, value)
     if building.folded > MAX_FOLDED:
         raise TooLarge(f"more than {MAX_FOLDED} bytes of constants are computed")
     building.constants[proto.output[0]] = value
