@@ -3,29 +3,9 @@
 This file is carried by the evaluator of every bundle unchanged, so it imports nothing.
 """
 
-AGAIN = "the file is damaged, or made by hand: export the network again"
-NODES = "snnconvert inspect MODEL tells what becomes of every node"
 FILE = "make the file again, or leave it out"
-# what to do where the place that refuses knows no better
+# what to do about data, where the place that refuses it knows no better
 HINTS = {
-    "E110": AGAIN,
-    "E111": AGAIN,
-    "E112": AGAIN,
-    "E113": "look for NaN in the trained weights, and export the network again",
-    "E114": AGAIN,
-    "E115": AGAIN,
-    "E116": "export it by torch's other exporter: torch.onnx.export(..., dynamo=True) or dynamo=False",
-    "E117": "compare --preprocess with what the network was trained on",
-    "E118": NODES,
-    "E119": "give a network with ReLU",
-    "E120": NODES,
-    "E121": "export a smaller network",
-    "E122": "give a smaller sample, --input-shape, or export a smaller network",
-    "E123": NODES,
-    "E124": NODES,
-    "E130": "--trust-model, if you know who made the file",
-    "E131": "export the network again with a newer torch",
-    "E133": AGAIN,
     "E201": "look at what --calib and --eval name",
     "E202": FILE,
     "E203": FILE,
@@ -55,9 +35,12 @@ class UsageError(SnnError):
 
 
 class ModelError(SnnError):
-    """A model that is broken or cannot be converted exactly (E1xx)."""
+    """A model that is broken or cannot be converted exactly (E1xx); there is always a hint, as nothing else helps."""
 
     exit_status = 3
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(code, message, hint)
 
 
 class DataError(SnnError):

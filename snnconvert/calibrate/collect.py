@@ -48,5 +48,9 @@ def collect(
         raise DataError("E201", "the calibration set holds no sample")
     for name, layer in layers.items():
         if not bool(np.isfinite(layer.histogram.maximum).all()):
-            raise ModelError("E117", f"node '{name}': an activation is NaN or infinite on the calibration set")
+            raise ModelError(
+                "E117",
+                f"node '{name}': an activation is NaN or infinite on the calibration set",
+                "are the samples scaled as in training? if so, the network itself overflows",
+            )
     return ActivationStatistics(layers, samples, per_channel)

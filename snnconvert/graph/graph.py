@@ -11,6 +11,8 @@ from torch import Tensor
 from snnconvert.errors import InternalError, ModelError
 from snnconvert.graph.operator import Operator, Role, Shape
 
+SHAPES = "do the shapes of the network's weights fit the samples?"
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -61,9 +63,11 @@ class Graph:
             try:
                 shape = node.operator.infer_shape(given)
             except ValueError as problem:
-                raise ModelError("E124", f"node '{node.name}' ({type(node.operator).__name__}): {problem}") from None
+                raise ModelError(
+                    "E124", f"node '{node.name}' ({type(node.operator).__name__}): {problem}", SHAPES
+                ) from None
             if any(size < 1 for size in shape):
-                raise ModelError("E124", f"node '{node.name}': its output is empty, shape {shape}")
+                raise ModelError("E124", f"node '{node.name}': its output is empty, shape {shape}", SHAPES)
             shapes[node.name] = shape
         if self.output not in shapes:
             raise InternalError("E903", f"output '{self.output}' is computed by no node")
@@ -170,7 +174,9 @@ def sort_nodes(by_name: Mapping[str, Node], output: str, graph_input: str) -> tu
 
     def reads(name: str) -> list[str]:
         if name not in by_name:
-            raise ModelError("E114", f"value '{name}' is read but never computed")
+            raise ModelError(
+                "E114", f"value '{name}' is read but never computed", "export the network again, the file is damaged"
+            )
         return [value for value in by_name[name].inputs if value != graph_input]
 
     return tuple(by_name[name] for name in topological([output] if output != graph_input else [], reads))
@@ -191,7 +197,7 @@ def topological(wanted: Iterable[str], reads: Callable[[str], Sequence[str]]) ->
             name = stack[-1]
             waiting = [] if name in done else [each for each in reads(name) if each not in done]
             if waiting and name in open_names:
-                raise ModelError("E114", f"the graph has a cycle through '{name}'")
+                raise ModelError("E114", f"the graph has a cycle through '{name}'", "export it with its loops unrolled")
             if waiting:
                 open_names.add(name)
                 stack.extend(reversed(waiting))

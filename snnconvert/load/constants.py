@@ -1,55 +1,129 @@
 """Shape arithmetic: evaluates, in numpy, the nodes of a model that do not depend on the sample.
 
 Exporters write Shape/Gather/Concat chains around reshapes and pads; they fold away here, under a limit on their size.
+A value is the one that ONNX Runtime computes, or there is none: where ONNX leaves open what an overflow gives, the
+node is refused.
 """
 
-import functools
 import math
 from collections.abc import Callable, Sequence
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
+import onnx
+from numpy.typing import DTypeLike
 
 from snnconvert.operators import OnnxNode, Unsupported
 from snnconvert.operators.onnx_node import Array, TooLarge, cut
 from snnconvert.registry import Registry
 
 MAX_ELEMENTS = 2**24  # of a constant that is computed, where no input of it is larger
-MAX_BYTES = 2**30  # of one constant
-EXACT = 2.0**53  # beyond it float64, in which runtimes compute powers of integers, has gaps
+MAX_BYTES = 2**30  # of a constant that is computed
+EXACT = 2**53  # float64 holds every whole number up to here
+TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64}
+SPELLED = {"float32": "float", "float64": "double"}  # where ONNX names a type otherwise than numpy
 
 FOLDERS: Registry[Callable[[OnnxNode], Array]] = Registry("constant ONNX operator")
 
 
-class Inexact(Unsupported):
-    """What is computed depends on who computes it: an overflow, or lost digits."""
+class Lost(Unsupported):
+    """The type of a computed constant does not hold its value."""
 
     code = "E117"
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, "check the constants of the network, or export it with those computed already")
+
 
 def fold(node: OnnxNode) -> Array | None:
-    """Return the value of a node whose inputs are constant, or None where it cannot be told here."""
+    """Return the value of a node whose inputs are constant, or None where it cannot be told here.
+
+    Raises:
+        Unsupported: it is not used as ONNX has it, is too large, or its value is lost to an overflow.
+    """
     folder = FOLDERS.get(node.op_type)
     if folder is None:
         return None
-    with np.errstate(all="ignore"):  # what comes out is checked where it is used
+    _require_types(node)
+    with np.errstate(all="ignore"):  # whoever computes new numbers checks them
         value = np.asarray(folder(node))
-    _require_room(node, value.shape)
+    _require_room(node, value.shape, value.dtype)
     return value
 
 
-def _require_room(node: OnnxNode, shape: Sequence[int]) -> None:
-    """Refuse to compute a constant of this shape where it is larger than both the limit and every input."""
+def _finite(value: Array) -> Array:
+    if value.dtype.kind == "f" and not bool(np.isfinite(value).all()):
+        raise Lost("a constant is computed that is NaN or infinite")
+    return value
+
+
+def work(node: OnnxNode, value: Array) -> int:
+    """Return how many bytes were written to compute the value of a node, or read where they are more."""
+    if node.op_type in REDUCTIONS:
+        return node.constant(0).nbytes
+    return value.nbytes * (max(len(node.inputs) - 1, 1) if node.op_type in BROADCAST else 1)
+
+
+@cache
+def _signature(op_type: str, opset: int) -> tuple[range, tuple[tuple[str, frozenset[str]], ...]] | None:
+    """Return how many inputs ONNX lets an operator have, and of each the name of its type and what that may be."""
+    try:
+        schema = onnx.defs.get_schema(op_type, opset, "")
+    except onnx.defs.SchemaError:
+        return None
+    inputs = tuple((each.type_str, frozenset(each.types)) for each in schema.inputs)
+    return range(schema.min_input, schema.max_input + 1), inputs
+
+
+def _require_types(node: OnnxNode) -> None:
+    """Refuse inputs that ONNX does not define the operator for; numpy would find some common type."""
+    signature = _signature(node.op_type, node.opset)
+    if signature is None:
+        raise Unsupported(f"there is no such operator in opset {node.opset}", "export with a newer opset")
+    counts, inputs = signature
+    if len(node.inputs) not in counts:
+        raise Unsupported(f"{len(node.inputs)} inputs")
+    bound: dict[str, object] = {}
+    for position, value in enumerate(node.constants):
+        if value is not None:
+            name, allowed = inputs[min(position, len(inputs) - 1)]  # the last one may stand for several
+            spelled = f"tensor({SPELLED.get(value.dtype.name, value.dtype.name)})"
+            if spelled not in allowed or bound.setdefault(name, value.dtype) != value.dtype:
+                raise Unsupported(f"input {position} ('{node.inputs[position]}') has type {value.dtype}")
+
+
+def _require_room(node: OnnxNode, shape: Sequence[int], dtype: DTypeLike) -> None:
+    """Refuse to compute a constant that is larger than both the limit and every input, or of too many bytes."""
     limit = max(MAX_ELEMENTS, *(value.size for value in node.constants if value is not None), 0)
     if math.prod(shape) > limit:
         raise TooLarge(f"a constant of shape {tuple(shape)} is computed, more than {limit} elements")
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size > MAX_BYTES:
+        raise TooLarge(f"a constant of {size} bytes is computed, more than {MAX_BYTES}")
 
 
-def _axis(node: OnnxNode, value: Array, name: str = "axis", default: int = 0) -> int:
-    axis = node.integer(name, default)
+def _axis(node: OnnxNode, value: Array) -> int:
+    axis = node.integer("axis", 0)
     if not -value.ndim <= axis < max(value.ndim, 1):
         raise Unsupported(f"axis {axis} of a constant with {value.ndim} axes")
     return axis
+
+
+def _whole(value: Array, dtype: DTypeLike) -> Array:
+    """Convert floats to a type of whole numbers, towards zero; ONNX leaves open what comes of others than it holds."""
+    limits, cut = np.iinfo(np.dtype(dtype)), np.trunc(value)
+    if not bool(np.all((cut >= float(limits.min)) & (cut < float(limits.max) + 1))):  # powers of two: exact as floats
+        raise Lost(f"a number is computed that {limits.dtype} does not hold")
+    return cut.astype(dtype)
+
+
+def _converted(node: OnnxNode, dtype: DTypeLike) -> Array:
+    value = node.constant(0)
+    _require_room(node, value.shape, dtype)
+    if value.dtype.kind == "f" and np.dtype(dtype).kind in "iu":
+        return _whole(value, dtype)
+    return _finite(value.astype(dtype))
 
 
 @FOLDERS.register("ConstantOfShape")
@@ -57,10 +131,10 @@ def _constant_of_shape(node: OnnxNode) -> Array:
     shape = [int(size) for size in np.atleast_1d(node.constant(0))]
     if any(size < 0 for size in shape):
         raise Unsupported(f"a constant of shape {tuple(shape)}")
-    _require_room(node, shape)
     value = node.attributes.get("value", np.zeros(1, np.float32))
     if not isinstance(value, np.ndarray) or value.size != 1:
         raise Unsupported("a value that is not a single number")
+    _require_room(node, shape, value.dtype)
     return np.full(shape, value.reshape(-1)[0])
 
 
@@ -70,42 +144,36 @@ def _gather(node: OnnxNode) -> Array:
     axis = _axis(node, value)
     if value.ndim == 0 or np.any(index >= value.shape[axis]) or np.any(index < -value.shape[axis]):
         raise Unsupported("an index out of range")
-    _require_room(node, (*value.shape[:axis], *index.shape, *value.shape[axis % value.ndim + 1 :]))
+    _require_room(node, (*value.shape[:axis], *index.shape, *value.shape[axis % value.ndim + 1 :]), value.dtype)
     return np.asarray(np.take(value, index.astype(np.int64), axis=axis))
 
 
 @FOLDERS.register("Concat")
 def _concat(node: OnnxNode) -> Array:
     values = [node.constant(index) for index in range(len(node.inputs))]
-    _require_room(node, (sum(value.size for value in values),))
+    _require_room(node, (sum(value.size for value in values),), values[0].dtype)
     return np.concatenate(values, axis=_axis(node, values[0]))
 
 
 @FOLDERS.register("Cast")
 def _cast(node: OnnxNode) -> Array:
-    types = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64}
-    target = types.get(node.integer("to", 0))
+    target = TYPES.get(node.integer("to", 0))
     if target is None:
         raise Unsupported(f"a cast to type {node.integer('to', 0)}")
-    return _as_type(node.constant(0), np.dtype(target))
+    return _converted(node, target)
 
 
-def _as_type(value: Array, target: np.dtype[Any]) -> Array:
-    if value.size * target.itemsize > MAX_BYTES:
-        raise TooLarge(f"a constant of {value.size * target.itemsize} bytes is computed")
-    if value.dtype.kind == "f" and target.kind in "iu":
-        limits = np.iinfo(target)
-        whole = np.trunc(value.astype(np.float64))
-        # the largest integers are no floats: the next float is one too many
-        if not bool(np.all((whole >= float(limits.min)) & (whole < float(limits.max) + 1))):
-            raise Inexact(f"a cast to {target} of a number that it does not have")
-    return value.astype(target)
+@FOLDERS.register("CastLike")
+def _cast_like(node: OnnxNode) -> Array:
+    return _converted(node, node.constant(1).dtype)
 
 
 @FOLDERS.register("Reshape")
 def _reshape(node: OnnxNode) -> Array:
     value = node.constant(0)
     target = node.integers("shape", index=1)
+    if any(size < -1 for size in target):  # numpy takes them for -1
+        raise Unsupported(f"shape {target}")
     if not node.flag("allowzero", False):
         if any(size == 0 and axis >= value.ndim for axis, size in enumerate(target)):
             raise Unsupported(f"shape {target} for a constant with {value.ndim} axes")
@@ -145,17 +213,23 @@ def _slice(node: OnnxNode) -> Array:
 
 @FOLDERS.register("Range")
 def _range(node: OnnxNode) -> Array:
-    start, limit, delta = (node.constant(index).reshape(()).item() for index in range(3))
+    start, limit, delta = (node.constant(index).reshape(()) for index in range(3))
     if delta == 0:
         raise Unsupported("a range without end")
-    _require_room(node, (max(math.ceil((limit - start) / delta), 0),))
-    return np.arange(start, limit, delta).astype(node.constant(0).dtype)
+    if start.dtype.kind == "f":
+        count = math.ceil(float(np.subtract(limit, start)) / float(delta))
+    else:
+        count = -((int(start) - int(limit)) // int(delta))
+    _require_room(node, (max(count, 0),), start.dtype)
+    terms = np.full(max(count, 0), delta)  # ONNX Runtime adds it up, with the roundings of that
+    terms[:1] = start
+    return _finite(np.cumsum(terms, dtype=start.dtype))
 
 
 @FOLDERS.register("Expand")
 def _expand(node: OnnxNode) -> Array:
     shape = np.broadcast_shapes(node.constant(0).shape, node.integers("shape", index=1))
-    _require_room(node, shape)
+    _require_room(node, shape, node.constant(0).dtype)
     return np.broadcast_to(node.constant(0), shape)
 
 
@@ -164,20 +238,15 @@ def _tile(node: OnnxNode) -> Array:
     value, repeats = node.constant(0), node.integers("repeats", index=1)
     if len(repeats) != value.ndim or any(count < 0 for count in repeats):
         raise Unsupported(f"repeats {repeats} of a constant with {value.ndim} axes")
-    _require_room(node, [size * count for size, count in zip(value.shape, repeats, strict=True)])
+    _require_room(node, [size * count for size, count in zip(value.shape, repeats, strict=True)], value.dtype)
     return np.tile(value, repeats)
 
 
 @FOLDERS.register("Where")
 def _where(node: OnnxNode) -> Array:
     condition, left, right = (node.constant(index) for index in range(3))
-    _require_room(node, np.broadcast_shapes(condition.shape, left.shape, right.shape))
-    return np.where(condition.astype(bool), left, right)
-
-
-@FOLDERS.register("CastLike")
-def _cast_like(node: OnnxNode) -> Array:
-    return _as_type(node.constant(0), node.constant(1).dtype)
+    _require_room(node, np.broadcast_shapes(condition.shape, left.shape, right.shape), left.dtype)
+    return np.where(condition, left, right)
 
 
 @FOLDERS.register("Flatten")
@@ -199,109 +268,116 @@ def _identity(node: OnnxNode) -> Array:
     return node.constant(0)
 
 
-def _binary(function: Callable[[Any, Any], Any]) -> Callable[[OnnxNode], Array]:
+def _broadcast(function: Callable[[OnnxNode, Any, Any], Any]) -> Callable[[OnnxNode], Array]:
+    """Return a folder that joins all inputs, from left to right."""
+
     def folder(node: OnnxNode) -> Array:
-        left, right = node.constant(0), node.constant(1)
-        _require_room(node, np.broadcast_shapes(left.shape, right.shape))
-        return np.asarray(function(left, right))
+        values = [node.constant(index) for index in range(len(node.inputs))]
+        shape = np.broadcast_shapes(*(value.shape for value in values))
+        _require_room(node, (max(len(values) - 1, 1), *shape), values[0].dtype)  # each step is as large as the last
+        return _finite(np.asarray(reduce(lambda left, right: function(node, left, right), values)))
 
     return folder
+
+
+def _plain(function: Callable[[Any, Any], Any]) -> Callable[[OnnxNode, Any, Any], Any]:
+    return lambda node, left, right: function(left, right)
+
+
+def _divide(node: OnnxNode, left: Any, right: Any) -> Any:
+    _require_divisible(left, right)
+    if left.dtype.kind == "f":
+        return left / right
+    quotient = left // right  # towards minus infinity, and ONNX divides towards zero
+    return quotient + ((left % right != 0) & ((left < 0) != (right < 0))).astype(left.dtype)
+
+
+def _remainder(node: OnnxNode, left: Any, right: Any) -> Any:
+    like_c = node.flag("fmod", False)
+    if left.dtype.kind == "f" and not like_c:
+        raise Unsupported("a remainder of floats without fmod=1")
+    _require_divisible(left, right)
+    return np.fmod(left, right) if like_c else np.mod(left, right)
+
+
+def _require_divisible(left: Any, right: Any) -> None:
+    if bool(np.any(right == 0)):
+        raise Lost("division by zero")
+    if left.dtype.kind == "i" and bool(np.any((left == np.iinfo(left.dtype).min) & (right == -1))):
+        raise Lost("the smallest integer divided by -1")  # a processor stops there
+
+
+def _power(node: OnnxNode, left: Any, right: Any) -> Any:
+    """Raise to a power; where two types meet, or whole numbers, ONNX Runtime computes in float64."""
+    if left.dtype == right.dtype and left.dtype.kind == "f":
+        return np.power(left, right)
+    _require_room(node, np.broadcast_shapes(left.shape, right.shape), np.float64)
+    result = np.power(left.astype(np.float64), right.astype(np.float64))
+    if left.dtype.kind == "f":
+        return result.astype(left.dtype)
+    _require_exact(result)
+    return _whole(result, left.dtype)
+
+
+def _require_exact(value: Any) -> None:
+    if not bool(np.all(np.abs(value) <= EXACT)):
+        raise Lost("a whole number is computed that float64 does not hold")
 
 
 def _reduction(function: Callable[..., Any]) -> Callable[[OnnxNode], Array]:
     def folder(node: OnnxNode) -> Array:
         value, axes = node.constant(0), node.integers("axes", (), index=1)
-        every = () if node.flag("noop_with_empty_axes", False) else tuple(range(value.ndim))
-        chosen = axes or every
-        if 0 in [value.shape[axis] for axis in chosen]:
-            raise Unsupported("it reduces an axis without elements")
-        settings = {"axis": chosen, "keepdims": node.flag("keepdims", True)}
-        if value.dtype.kind in "iu":
-            _require_exact(function(value.astype(np.float64), **settings), value.dtype)
-        return np.asarray(function(value, **settings)).astype(value.dtype)
+        if value.dtype.kind != "f":
+            _require_room(node, value.shape, np.float64)  # in which it may be computed
+        over = axes if axes or node.flag("noop_with_empty_axes", False) else tuple(range(value.ndim))
+        return np.asarray(function(value, axis=over, keepdims=node.flag("keepdims", True)))
 
     return folder
+
+
+def _computed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a reduction that is computed in float64 for whole numbers, as ONNX Runtime does; or refused, if lost."""
+
+    def reduced(value: Any, **settings: Any) -> Any:
+        if value.dtype.kind == "f":
+            _finite(np.asarray(function(np.abs(value), **settings)))  # or the order decides whether it overflows
+            return _finite(np.asarray(function(value, **settings)))
+        wide = value.astype(np.float64)
+        _require_exact(function(np.abs(wide), **settings))  # nor are digits lost on the way
+        return _whole(function(wide, **settings), value.dtype)
+
+    return reduced
+
+
+def _mean(value: Any, **settings: Any) -> Any:
+    if value.size == 0:
+        raise Unsupported("the mean of nothing")
+    return np.mean(value, **settings)
 
 
 def _norm(value: Any, **settings: Any) -> Any:
-    return np.sqrt(np.square(value if value.dtype.kind == "f" else value.astype(np.float64)).sum(**settings))
-
-
-def _mean(value: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
-    if value.dtype.kind == "f":
-        return np.mean(value, axis=axis, keepdims=keepdims)
-    _require_exact(np.sum(value, axis=axis, dtype=np.float64), np.dtype(np.int64))
-    count = np.asarray(math.prod(value.shape[each] for each in axis), value.dtype)
-    return _divide(np.sum(value, axis=axis, keepdims=keepdims, dtype=value.dtype), count)
-
-
-def _divide(left: Any, right: Any) -> Any:
-    if bool(np.any(right == 0)):
-        raise Unsupported("division by zero")
-    if left.dtype.kind == "i" and bool(np.any((left == np.iinfo(left.dtype).min) & (right == -1))):
-        raise Unsupported("the smallest integer divided by -1")  # a processor stops there
-    if left.dtype.kind in "iu":  # ONNX divides integers towards zero
-        below = (left % right != 0) & ((left < 0) != (right < 0))
-        return left // right + below.astype(left.dtype)
-    return left / right
-
-
-def _require_exact(found: Any, kind: np.dtype[Any]) -> None:
-    """Refuse a result that integers of a type, or float64 on the way to them, cannot hold."""
-    if not bool(np.all(np.abs(found) < min(EXACT, 2.0 ** (8 * kind.itemsize - 1)))):
-        raise Inexact(f"a number that {kind} cannot hold exactly")
-
-
-@FOLDERS.register("Mod")
-def _mod(node: OnnxNode) -> Array:
-    left, right = node.constant(0), node.constant(1)
-    _require_room(node, np.broadcast_shapes(left.shape, right.shape))
-    if bool(np.any((right == 0) | (right == -1))):
-        raise Unsupported("the remainder of a division by 0 or -1")
-    truncated = node.flag("fmod", False)
-    if left.dtype.kind == "f" and not truncated:
-        raise Unsupported("fmod = 0 of floats, which ONNX does not define")
-    return np.asarray(np.fmod(left, right) if truncated else np.mod(left, right))
-
-
-@FOLDERS.register("Pow")
-def _pow(node: OnnxNode) -> Array:
-    base, exponent = node.constant(0), node.constant(1)
-    _require_room(node, np.broadcast_shapes(base.shape, exponent.shape))
-    if base.dtype.kind == "f":
-        return np.asarray(np.power(base, exponent.astype(base.dtype)))
-    found = np.power(base.astype(np.float64), exponent.astype(np.float64))
-    _require_exact(found, base.dtype)
-    return found.astype(base.dtype)
-
-
-def _largest(function: Callable[[Any, Any], Any]) -> Callable[[OnnxNode], Array]:
-    """Return the folder of an operator that takes any number of inputs."""
-
-    def folder(node: OnnxNode) -> Array:
-        values = [node.constant(index) for index in range(len(node.inputs))]
-        _require_room(node, np.broadcast_shapes(*(value.shape for value in values)))
-        return np.asarray(functools.reduce(function, values))
-
-    return folder
+    return np.sqrt(np.square(value).sum(**settings))
 
 
 def _elementwise(function: Callable[[Any], Any]) -> Callable[[OnnxNode], Array]:
-    return lambda node: np.asarray(function(node.constant(0)))
+    return lambda node: _finite(np.asarray(function(node.constant(0))))
 
 
-BINARY: dict[str, Callable[[Any, Any], Any]] = {
-    "Add": np.add,
-    "Sub": np.subtract,
-    "Mul": np.multiply,
+BROADCAST: dict[str, Callable[[OnnxNode, Any, Any], Any]] = {
+    "Add": _plain(np.add),
+    "Sub": _plain(np.subtract),
+    "Mul": _plain(np.multiply),
     "Div": _divide,
-    "Equal": np.equal,
-    "Less": np.less,
-    "Greater": np.greater,
-    "And": np.logical_and,
-    "Or": np.logical_or,
+    "Mod": _remainder,
+    "Pow": _power,
+    "Min": _plain(np.minimum),
+    "Max": _plain(np.maximum),
+    "Equal": _plain(np.equal),
+    "Less": _plain(np.less),
+    "Greater": _plain(np.greater),
+    "And": _plain(np.logical_and),
+    "Or": _plain(np.logical_or),
 }
-VARIADIC: dict[str, Callable[[Any, Any], Any]] = {"Min": np.minimum, "Max": np.maximum}
 UNARY: dict[str, Callable[[Any], Any]] = {
     "Floor": np.floor,
     "Ceil": np.ceil,
@@ -314,17 +390,15 @@ UNARY: dict[str, Callable[[Any], Any]] = {
     "Not": np.logical_not,
 }
 REDUCTIONS: dict[str, Callable[..., Any]] = {
-    "ReduceProd": np.prod,
-    "ReduceSum": np.sum,
-    "ReduceMean": _mean,
+    "ReduceProd": _computed(np.prod),
+    "ReduceSum": _computed(np.sum),
+    "ReduceMean": _computed(_mean),
     "ReduceMin": np.min,
     "ReduceMax": np.max,
-    "ReduceL2": _norm,
+    "ReduceL2": _computed(_norm),
 }
-for _name, _function in BINARY.items():
-    FOLDERS.register(_name)(_binary(_function))
-for _name, _function in VARIADIC.items():
-    FOLDERS.register(_name)(_largest(_function))
+for _name, _function in BROADCAST.items():
+    FOLDERS.register(_name)(_broadcast(_function))
 for _name, _unary in UNARY.items():
     FOLDERS.register(_name)(_elementwise(_unary))
 for _name, _reduce in REDUCTIONS.items():

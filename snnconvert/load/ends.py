@@ -89,9 +89,15 @@ def _sample_shape(what: str, sizes: Sequence[int | None], asked: Asked) -> Shape
 def require_size(what: str, shape: Sequence[int], batch: int | None) -> None:
     """Refuse a value that is empty, or too large to hold."""
     if 0 in shape:
-        raise ModelError("E124", f"{what}: the value is empty, shape {tuple(shape)}")
+        raise ModelError(
+            "E124", f"{what}: the value is empty, shape {tuple(shape)}", "is the shape of the samples right?"
+        )
     if math.prod(shape) > MAX_ELEMENTS:
-        raise ModelError("E122", f"{what}: one sample has shape {tuple(shape)}, more than {MAX_ELEMENTS} elements")
+        raise ModelError(
+            "E122",
+            f"{what}: one sample has shape {tuple(shape)}, more than {MAX_ELEMENTS} elements",
+            "export the network for smaller samples",
+        )
     if batch is not None and batch * math.prod(shape) > MAX_BATCH_ELEMENTS:
         raise ModelError(
             "E122",
@@ -141,7 +147,7 @@ def require_same_largest(file: OnnxFile, proto: onnx.NodeProto, shape: Shape) ->
     axis = next((each.i for each in proto.attribute if each.name == "axis"), 1 if file.opset < 13 else -1)
     first = axis - 1 if axis > 0 else axis + len(shape)
     if axis == 0 or not 0 <= first < len(shape):
-        raise ModelError("E123", f"{where}: axis {axis} of samples of shape {shape}")
+        raise ModelError("E123", f"{where}: axis {axis} of samples of shape {shape}", "export the network without it")
     # before opset 13 it runs over all axes from this one on
     classes = math.prod(shape[first:]) if file.opset < 13 else shape[first]
     if first != 0 and classes != math.prod(shape):

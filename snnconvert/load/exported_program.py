@@ -137,7 +137,11 @@ class _Program(Fields):
     def _graph(self, data: Json) -> Json:
         nodes = self.get(data, "nodes", list)
         if len(nodes) > MAX_NODES:
-            raise ModelError("E121", f"{self.where}: {len(nodes)} nodes, more than {MAX_NODES}")
+            raise ModelError(
+                "E121",
+                f"{self.where}: {len(nodes)} nodes, more than {MAX_NODES}",
+                "export a smaller network, or parts of it",
+            )
         values = self.get(data, "tensor_values", dict)
         sizes = self.get(data, "sym_int_values", dict)
         return {

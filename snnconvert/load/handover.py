@@ -80,7 +80,11 @@ class Handover:
         offset, location = number_of(entries, "offset", 0, what), entries.get("location")
         held = {ARCHIVE: self._archive, MADE: memoryview(self._made)}.get(str(location))
         if held is None or offset % ALIGNMENT or offset + size > len(held):
-            raise ModelError("E111", f"{what}: torch's exporter stores it where nothing is")
+            raise ModelError(
+                "E111",
+                f"{what}: torch's exporter stores it where nothing is",
+                "export it with torch.onnx.export, and convert that file",
+            )
         return held.toreadonly()[offset : offset + size]
 
     def digest(self, own: str) -> str:

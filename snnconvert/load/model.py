@@ -45,7 +45,11 @@ class Loaded:
             got = self.graph.run(sample)
         expected = torch.from_numpy(self.reference.run(x))
         if not bool(expected.isfinite().all()):
-            raise ModelError("E117", f"{self.path.name}: an output is NaN or infinite on these samples")
+            raise ModelError(
+                "E117",
+                f"{self.path.name}: an output is NaN or infinite on these samples",
+                "are the samples scaled as in training? if so, the network itself overflows",
+            )
         error = relative_error(got, expected)
         if not error <= LIMIT:
             with torch.no_grad():

@@ -28,10 +28,7 @@ MOVES: Mapping[str, int | None] = {
     "Tile": 1,
 }
 # an element of the output is computed from the elements in its place
-ELEMENTWISE = {
-    *(*constant_folding.BINARY, *constant_folding.VARIADIC, *constant_folding.UNARY),
-    *("Mod", "Pow", "Cast", "CastLike", "Where"),
-}
+ELEMENTWISE = {*constant_folding.BROADCAST, *constant_folding.UNARY, "Cast", "CastLike", "Where"}
 SIZES: Mapping[str, int] = {"Reshape": 1, "Expand": 1, "Resize": 3}  # the input that is the shape of the output
 
 

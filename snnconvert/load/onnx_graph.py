@@ -13,14 +13,13 @@ from snnconvert.graph import Graph, Node, Origin, Shape, sort_nodes
 from snnconvert.load import constants as constant_folding
 from snnconvert.load.ends import LAST, STANDARD, GraphInput, read_output, require_same_largest, require_size
 from snnconvert.load.of_batch import BatchMarks
-from snnconvert.load.onnx_file import Array, OnnxFile, decode
+from snnconvert.load.onnx_file import AGAIN, SIMPLER, Array, OnnxFile, decode
 from snnconvert.operators import READERS, OnnxNode, Reading, Unsupported
 from snnconvert.operators.onnx_node import TooLarge
 from snnconvert.registry import did_you_mean
 
 DYNAMIC_BATCH = 2**31 - 1  # stands for the batch while shapes are read: a prime, and no size that a model names
 MAX_FOLDED = 2**30  # bytes of all constants that are computed
-MAX_LOOKED_AT = 2**31  # elements that they are computed from
 MAX_WORK = 2**38  # operations of one sample: ten times what the largest networks for images take
 PLAIN = (
     AttributeProto.FLOAT,
@@ -61,7 +60,6 @@ class _Building:
     origins: list[Origin] = field(default_factory=list)
     of_batch: BatchMarks = field(default_factory=BatchMarks)
     folded: int = 0  # bytes of computed constants
-    looked_at: int = 0  # elements of what they are computed from
     work: int = 0  # of one sample
     refused: dict[str, ModelError] = field(default_factory=dict)  # by node name, in a survey
     unknown: set[str] = field(default_factory=set)  # ONNX values that a refused node computes, or one behind it
@@ -88,7 +86,11 @@ def build_graph(file: OnnxFile, graph_input: GraphInput, output: str) -> Graph:
     """
     building = _read_nodes(file, graph_input, output, surveying=False)
     if output not in building.values:
-        raise ModelError("E124", f"{file.path.name}: output '{output}' does not depend on the input")
+        raise ModelError(
+            "E124",
+            f"{file.path.name}: output '{output}' does not depend on the input",
+            "choose another output: --output-name NAME",
+        )
     notes: list[str] = []
     kept = {proto.output[0] for proto in file.needed(output)}
     wanted = file.needed(read_output(file))
@@ -161,7 +163,9 @@ def _attributes(proto: onnx.NodeProto, where: str) -> Mapping[str, object]:
                 "E120", f"{where}: it holds a graph of its own (If, Loop, Scan)", "unroll it before export"
             )
         if attribute.type not in PLAIN or attribute.ref_attr_name:
-            raise ModelError("E123", f"{where}: attribute '{attribute.name}' is of a type that is not supported")
+            raise ModelError(
+                "E123", f"{where}: attribute '{attribute.name}' is of a type that is not supported", SIMPLER
+            )
         value = helper.get_attribute_value(attribute)
         is_tensor = attribute.type == AttributeProto.TENSOR
         found[attribute.name] = decode(value, where, attribute.name) if is_tensor else value
@@ -173,7 +177,7 @@ def _read_node(building: _Building, proto: onnx.NodeProto, name: str) -> None:
     for value in proto.input:
         known = value in building.values or value in building.constants or value in building.unknown
         if value and not known:
-            raise ModelError("E114", f"{where}: reads '{value}', which nothing computes")
+            raise ModelError("E114", f"{where}: reads '{value}', which nothing computes", AGAIN)
     attributes = _attributes(proto, where)
     if proto.domain not in STANDARD:
         raise ModelError(
@@ -203,11 +207,11 @@ def _read_node(building: _Building, proto: onnx.NodeProto, name: str) -> None:
     except Unsupported as refusal:
         raise ModelError(refusal.code, f"{where}: {refusal.reason}", refusal.hint) from None
     except (ValueError, IndexError, TypeError, KeyError, OverflowError) as problem:
-        raise ModelError("E123", f"{where}: malformed ({problem})") from None
+        raise ModelError("E123", f"{where}: malformed ({problem})", AGAIN) from None
     readings = reading if isinstance(reading, tuple) else (reading,)
     unread = [value for value in proto.output[len(readings) :] if value]
     if not building.read.isdisjoint(unread):
-        raise ModelError("E123", f"{where}: its output {len(readings) + 1} is used")
+        raise ModelError("E123", f"{where}: its output {len(readings) + 1} is used", SIMPLER)
     for value, each in zip(proto.output, readings, strict=False):
         if value:
             wished = name if value == proto.output[0] else building.unique(value)
@@ -234,13 +238,21 @@ def _add(building: _Building, reading: Reading, name: str, origin: str, where: s
     try:
         shape = reading.operator.infer_shape(shapes)
     except ValueError as problem:
-        raise ModelError("E124", f"{where}: {problem}") from None
+        raise ModelError("E124", f"{where}: {problem}", "do the shapes of the weights fit the samples?") from None
     require_size(where, shape, building.batch)
     building.work += reading.operator.work(shapes)
     if building.work > MAX_WORK:
-        raise ModelError("E122", f"{where}: up to here one sample takes more than {MAX_WORK:.0e} operations")
+        raise ModelError(
+            "E122",
+            f"{where}: up to here one sample takes more than {MAX_WORK:.0e} operations",
+            "is a size wrong? if not, convert a smaller network",
+        )
     if not reading.operator.finite:
-        raise ModelError("E113", f"{where}: its weights are NaN or infinite in float32")
+        raise ModelError(
+            "E113",
+            f"{where}: its weights are NaN or infinite in float32",
+            "training diverged, or a scale of the network is 0",
+        )
     building.nodes[name] = Node(name, reading.operator, tuple(inputs), (origin,))
     building.sizes[name] = shape
     return name
@@ -256,30 +268,26 @@ def _constant(attributes: Mapping[str, object], where: str) -> Array:
             return np.asarray(number, dtype=kind)
         if isinstance(numbers, list) and all(isinstance(each, python) for each in numbers):
             return np.asarray(numbers, dtype=kind)
-    raise ModelError("E123", f"{where}: a constant without a numeric value")
+    raise ModelError("E123", f"{where}: a constant without a numeric value", SIMPLER)
 
 
 def _fold(building: _Building, view: OnnxNode, proto: onnx.NodeProto, where: str) -> bool:
     """Compute the node now if it does not depend on the sample; Shape never does."""
-    if view.op_type == "Shape" and view.shapes[0] is not None:
-        shape = np.asarray((view.batch, *view.shapes[0]), np.int64)
-        first, last = view.integer("start", 0), view.integer("end", len(shape))
-        value: Array = shape[first:last]
-        if building.batch is None:
-            building.of_batch.mark_shape(proto.output[0], first == 0 or first <= -len(shape), len(value))
-    elif view.op_type == "Shape":
-        value = np.asarray(view.constant(0).shape, np.int64)
+    if view.op_type == "Shape":
+        sample = view.shapes[0]
+        sizes = view.constant(0).shape if sample is None else (view.batch, *sample)
+        first, last = view.integer("start", 0), view.integer("end", len(sizes))
+        value: Array = np.asarray(sizes[first:last], np.int64)
+        if sample is not None and building.batch is None:
+            building.of_batch.mark_shape(proto.output[0], first == 0 or first <= -len(sizes), len(value))
     elif any(shape is not None for shape in view.shapes):
         return False
     else:
-        building.looked_at += sum(each.size for each in view.constants if each is not None)
-        if building.looked_at > MAX_LOOKED_AT:
-            raise TooLarge(f"constants are computed from more than {MAX_LOOKED_AT} numbers")
         folded = constant_folding.fold(view)
         if folded is None:
-            raise ModelError("E120", f"{where}: a constant is computed by an operator that is not supported")
+            raise ModelError("E120", f"{where}: a constant is computed by an operator that is not supported", SIMPLER)
         value = folded
-    building.folded += value.nbytes
+    building.folded += constant_folding.work(view, value)
     if building.folded > MAX_FOLDED:
         raise TooLarge(f"more than {MAX_FOLDED} bytes of constants are computed")
     building.constants[proto.output[0]] = value

@@ -36,7 +36,11 @@ class Reference:
             content = model.SerializeToString()
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
-            raise ModelError("E116", f"{file.path.name}: ONNX Runtime refuses the model ({_told(problem)})") from None
+            raise ModelError(
+                "E116",
+                f"{file.path.name}: ONNX Runtime refuses the model ({_told(problem)})",
+                "onnx.checker.check_model(path, full_check=True) may tell more; export the network again",
+            ) from None
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the outputs of ``(N, ...)``; a fixed batch is filled up with copies of the last sample."""
@@ -54,7 +58,11 @@ class Reference:
         try:
             (output,) = self._session.run(None, {self._input: np.ascontiguousarray(x)})
         except Exception as problem:  # noqa: BLE001 - as above
-            raise ModelError("E116", f"ONNX Runtime cannot run the model ({_told(problem)})") from None
+            raise ModelError(
+                "E116",
+                f"ONNX Runtime cannot run the model ({_told(problem)})",
+                "do its shapes fit samples of the input's shape? if so, export the network again",
+            ) from None
         return np.asarray(output, dtype=np.float32)
 
 

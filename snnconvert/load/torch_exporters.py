@@ -29,9 +29,13 @@ from snnconvert.load.torchscript_sizes import with_known_sizes
 
 OPSET = 17  # of the exporter for TorchScript, which is not developed any more
 LIMIT = 1e-4  # of the largest output: float32 rounding, in another order
+FITTING = "is the shape of the samples right (--input-shape)? does the network run in torch after it is loaded?"
+INSTEAD = "replace it by operators that torch.onnx can export"
+YOURSELF = "export it with torch.onnx.export, and convert that file"
 # how to export, one after the other: batch, whether the model takes any other, whether sizes are computed beforehand
 OTHER_BATCH = 3
 ATTEMPTS = ((2, True, False), (2, True, True), (1, False, False))
+_ADDRESS = re.compile(r"(?: at)? ?\b0x[0-9a-fA-F]+")  # of an object in memory: it tells nobody anything
 _OPERATOR = re.compile(
     r"the operator '([\w:]+)'|export of operator (\w+)|No ONNX function found for <OpOverload\(op='([\w.]+)'"
 )
@@ -71,7 +75,7 @@ def script_to_onnx(path: Path, handover: Handover, shape: Shape) -> bytes:
                     return bytes(model.SerializeToString())
             except ModelError as refusal:
                 problem = refusal
-    raise problem or ModelError("E116", f"{path.name}: torch runs it with no batch")
+    raise problem or ModelError("E116", f"{path.name}: torch runs it with no batch", FITTING)
 
 
 def _exported(network: torch.nn.Module, x: torch.Tensor, outputs: int, free: bool) -> bytes:
@@ -95,7 +99,11 @@ def _require_plain(path: Path, model: onnx.ModelProto) -> None:
     """Refuse a model with control flow or lists, which another way to export it may do without."""
     for node in model.graph.node:
         if node.op_type in ("If", "Loop") or "Sequence" in node.op_type:
-            raise ModelError("E120", f"{path.name}: torch's exporter writes {node.op_type} for node '{node.name}'")
+            raise ModelError(
+                "E120",
+                f"{path.name}: torch's exporter writes {node.op_type} for node '{node.name}'",
+                "trace the network (torch.jit.trace), so that its branches and loops are settled",
+            )
 
 
 def program_to_onnx(path: Path, handover: Handover) -> bytes:
@@ -123,7 +131,7 @@ def program_to_onnx(path: Path, handover: Handover) -> bytes:
         expected = _outputs(path, program.module(), x)
         written = torch.onnx.export(program, dynamo=True, verbose=False)
         if written is None:
-            raise ModelError("E116", f"{path.name}: torch's exporter returns nothing")
+            raise ModelError("E116", f"{path.name}: torch's exporter returns nothing", YOURSELF)
         del program
         model = program_with_weights(written, handover)
         del written
@@ -185,7 +193,7 @@ def _require_same(
 def _require_close(path: Path, got: Sequence[NDArray[np.generic]], expected: Sequence[torch.Tensor]) -> None:
     if [each.shape for each in got] != [tuple(each.shape) for each in expected]:
         shapes = ", ".join(str(each.shape) for each in got) or "nothing"
-        raise ModelError("E116", f"{path.name}: torch's exporter makes outputs of other shapes ({shapes})")
+        raise ModelError("E116", f"{path.name}: torch's exporter makes outputs of other shapes ({shapes})", YOURSELF)
     for mine, theirs in zip(got, expected, strict=True):
         finite = theirs.isfinite()  # what the network itself makes of noise is not judged here
         error = relative_error(torch.from_numpy(mine)[finite], theirs[finite]) if finite.any() else 0.0
@@ -206,7 +214,9 @@ def _limited(path: Path) -> Iterator[None]:
             yield
     except Exception:
         if limit.finding:
-            raise ModelError("E122", f"{path.name}: {limit.finding}") from None
+            raise ModelError(
+                "E122", f"{path.name}: {limit.finding}", "is the shape of the samples right? see --input-shape"
+            ) from None
         raise
 
 
@@ -223,15 +233,15 @@ def _told(path: Path) -> Iterator[None]:
         found = _OPERATOR.search(str(problem))
         if found:
             name = next(filter(None, found.groups()))
-            raise ModelError("E120", f"{path.name}: torch's exporter has no ONNX form of {name}") from None
-        raise ModelError("E116", f"{path.name}: torch refuses the model ({_reason(problem)})") from None
+            raise ModelError("E120", f"{path.name}: torch's exporter has no ONNX form of {name}", INSTEAD) from None
+        raise ModelError("E116", f"{path.name}: torch refuses the model ({_reason(problem)})", FITTING) from None
 
 
 def _reason(problem: Exception) -> str:
     """Return the line of a message that says most; TorchScript puts it last, behind a traceback."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or [type(problem).__name__]
     last = [line for line in lines if re.match(r"[\w.]+: ", line)] if "Traceback" in str(problem) else []
-    return re.sub(r"0x[0-9a-f]{6,}", "...", (last or lines)[-1 if last else 0][:160])  # no address is the same twice
+    return _ADDRESS.sub("", (last or lines)[-1 if last else 0])[:160]
 
 
 @contextlib.contextmanager

@@ -84,7 +84,9 @@ def read_torch(path: Path, content: bytes, asked: Asked) -> TorchNetwork:
         if "constants.pkl" in members or any(name.startswith("code/") for name in members):
             return _script(path, content, members, asked)
     except RecursionError:
-        raise ModelError("E130", f"{path.name}: it is nested too deeply") from None
+        raise ModelError(
+            "E130", f"{path.name}: it is nested too deeply", "export it with torch.onnx.export, and convert that file"
+        ) from None
     if "data.pkl" in members:
         raise _pickled(path, members["data.pkl"])
     raise ModelError("E101", f"{path.name}: a zip archive, but none of torch", "give an .onnx, .pt or .pt2 file")

@@ -5,6 +5,7 @@ import struct
 from snnconvert.errors import ModelError
 from snnconvert.load.torch_pickle import Object, Storage, Tagged, Tensor, TypedList, Value
 
+HINT = "trace the network, or export it with torch.onnx.export"
 MAX_VALUES = 1_000_000  # a value that is shared is written again: a thousand times a thousand is refused
 
 
@@ -30,7 +31,7 @@ class Writer:
     def _value(self, value: Value) -> None:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise ModelError("E130", f"{self._where}: more than {MAX_VALUES} values")
+            raise ModelError("E130", f"{self._where}: more than {MAX_VALUES} values", HINT)
         write = self._parts.append
         match value:
             case None:
@@ -69,7 +70,7 @@ class Writer:
             case Tensor() | Object():
                 self._shared(value)
             case _:
-                raise ModelError("E130", f"{self._where}: a value of type {type(value).__name__}")
+                raise ModelError("E130", f"{self._where}: a value of type {type(value).__name__}", HINT)
 
     def _shared(self, value: Tensor | Object) -> None:
         known = self._memo.get(id(value))

@@ -9,6 +9,7 @@ from snnconvert.load.torch_operators import is_pure
 from snnconvert.load.torchscript_code import (
     CASTS,
     RESERVED,
+    SIMPLER,
     TRUST,
     TYPES,
     Class,
@@ -55,7 +56,7 @@ def _count(name: str, bodies: dict[str, "_Body"], done: dict[str, int], callers:
     for callee, times in body.callees.items():
         operations += times * _count(callee, bodies, done, (*callers, name))
     if operations > MAX_NODES:
-        raise ModelError("E121", f"{body.place}: '{name}' runs more than {MAX_NODES} operations")
+        raise ModelError("E121", f"{body.place}: '{name}' runs more than {MAX_NODES} operations", SIMPLER)
     done[name] = operations
     return operations
 

@@ -185,7 +185,11 @@ def spiking_network(
         UsageError: the neuron cannot follow the schedule (E003).
     """
     if not normal.graph.activations:
-        raise ModelError("E119", f"{normal.graph.name}: the network has no ReLU: nothing would spike")
+        raise ModelError(
+            "E119",
+            f"{normal.graph.name}: the network has no ReLU: nothing would spike",
+            "convert a network with ReLU between its layers; with --output-name, choose an output behind one",
+        )
     waits = schedule.onset_delay or schedule.warm_up
     if waits and not neuron.keeps_charge:
         option = "--onset-delay" if schedule.onset_delay else "--warm-up"

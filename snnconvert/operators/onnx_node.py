@@ -10,26 +10,29 @@ from snnconvert.graph import Operator, Shape
 from snnconvert.registry import Registry
 
 MAX_ELEMENTS = 2**26  # of one sample of one value
+TO_THE_END = (2**31 - 1, 2**63 - 1)  # of a slice, whichever way it goes
 MAX_INTEGERS = 1024  # in a list of axes, sizes or pads
 
 Array = NDArray[np.generic]
 
 
 class Unsupported(Exception):  # noqa: N818 - a refusal with its reason, told by the loader with the node's name
-    """This node cannot be taken: why, and what the user can do."""
+    """This node cannot be taken: why, and what the user can do; ``advice`` is for where no reason has its own."""
 
     code = "E123"
+    advice = "docs/operators.md tells which forms of an operator are supported; simplify the network, as onnxsim does"
 
     def __init__(self, reason: str, hint: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.hint = hint
+        self.hint = hint or self.advice
 
 
 class TooLarge(Unsupported):
     """This node asks for more memory than any network needs."""
 
     code = "E122"
+    advice = "is a size wrong? if not, convert a smaller network, or export it without what makes this so large"
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,8 @@ def cut(start: int, end: int, step: int, size: int) -> range:
     start, end = (place + size if place < 0 else place for place in (start, end))
     if step > 0:
         return range(min(max(start, 0), size), min(max(end, 0), size), step)
-    return range(min(max(start, 0), size - 1), min(max(end, -1), size - 1), step)
+    last = -1 if end in TO_THE_END else min(max(end, -1), size - 1)
+    return range(min(max(start, 0), size - 1), last, step)
 
 
 # a reader returns one reading for each output of the node

@@ -70,6 +70,7 @@ def refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refuse:
         out, err = capsys.readouterr()
         assert out == ""
         require_told(err, code)
+        assert status != 3 or "\nhint: " in err
         return err
 
     return call

@@ -67,6 +67,46 @@ def test_constant_of_terabytes_is_refused(save_onnx: Save, name: str) -> None:
     assert refusal.value.code == "E122"
 
 
+WIDE = {
+    "Cast": (make("Cast", ["w"], ["c"], to=TensorProto.DOUBLE), np.zeros(1000, np.uint8)),
+    "CastLike": (make("CastLike", ["w", "d"], ["c"]), np.zeros(1000, np.uint8)),
+    "Pow": (make("Pow", ["w", "k"], ["c"]), np.zeros(1000, np.int32)),
+    "ReduceSum": (make("ReduceSum", ["w"], ["c"]), np.zeros(1000, np.int32)),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_widened_constant_is_counted_before_it_is_made(
+    save_onnx: Save, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    node, value = WIDE[name]
+    path = save_onnx([node, make("Add", ["x", "c"], ["y"])], {"w": value, "k": ints(2), "d": np.zeros(1)})
+    monkeypatch.setattr(constants, "MAX_BYTES", 8 * 1000 - 1)
+    with pytest.raises(ModelError, match="a constant of 8000 bytes is computed, more than 7999") as refusal:
+        load_model(path)
+    assert refusal.value.code == "E122"
+
+
+@pytest.mark.parametrize("op_type", ["ReduceSum", "ReduceMax", "ReduceMean", "ReduceProd", "ReduceL2"])
+def test_summaries_are_counted_by_what_they_read(
+    save_onnx: Save, monkeypatch: pytest.MonkeyPatch, op_type: str
+) -> None:
+    monkeypatch.setattr(onnx_graph, "MAX_FOLDED", 10_000)
+    nodes = [make(op_type, ["w"], [f"c{index}"]) for index in range(3)]
+    nodes += [make("Sum", [node.output[0] for node in nodes], ["c"]), make("Add", ["x", "c"], ["y"])]
+    with pytest.raises(ModelError, match="more than 10000 bytes of constants") as refusal:
+        load_model(save_onnx(nodes, {"w": noise(1000)}))
+    assert refusal.value.code == "E122"
+
+
+def test_inputs_of_a_maximum_are_counted_each(save_onnx: Save) -> None:
+    """A short line of text names one constant a million times."""
+    nodes = [make("ConstantOfShape", ["s"], ["i"]), make("Max", ["i"] * 100, ["c"]), make("Add", ["x", "c"], ["y"])]
+    with pytest.raises(ModelError, match="a constant of shape") as refusal:
+        load_model(save_onnx(nodes, {"s": ints(2**20)}))
+    assert refusal.value.code == "E122"
+
+
 def test_many_constants_that_are_large_together_are_refused(save_onnx: Save, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_graph, "MAX_FOLDED", 10_000)
     nodes = [make("ConstantOfShape", ["s"], [f"c{index}"]) for index in range(20)]
@@ -106,7 +146,22 @@ BROKEN = {
         {"w": ints(-(2**63)), "z": ints(-1)},
         "the smallest integer divided by -1",
     ),
-    "remainder by -1": ([make("Mod", ["w", "z"], ["c"])], {"w": ints(7), "z": ints(-1)}, "a division by 0 or -1"),
+    "smallest remainder by -1": (
+        [make("Mod", ["w", "z"], ["c"])],
+        {"w": ints(-(2**63)), "z": ints(-1)},
+        "the smallest integer divided by -1",
+    ),
+    "remainder by 0": ([make("Mod", ["w", "z"], ["c"])], {"w": ints(7), "z": ints(0)}, "division by zero"),
+    "remainder of floats": ([make("Mod", ["w", "w"], ["c"])], {"w": noise(3)}, "a remainder of floats without fmod=1"),
+    "two types": ([make("Add", ["w", "z"], ["c"])], {"w": noise(1), "z": ints(1)}, r"input 1 \('z'\) has type int64"),
+    "three inputs": ([make("Add", ["w", "w", "w"], ["c"])], {"w": noise(1)}, "3 inputs"),
+    "shape of -2": ([make("Reshape", ["w", "s"], ["c"])], {"w": noise(4), "s": ints(-2)}, r"shape \(-2,\)"),
+    "flatten beyond the axes": (
+        [make("Flatten", ["w"], ["c"], axis=2)],
+        {"w": noise(3)},
+        "axis 2 of a constant with 1",
+    ),
+    "mean of nothing": ([make("ReduceMean", ["w"], ["c"])], {"w": np.zeros((0,), np.float32)}, "the mean of nothing"),
     "shapes that do not fit": ([make("Add", ["w", "z"], ["c"])], {"w": noise(3), "z": noise(4)}, "malformed"),
     "an operator that is not folded": ([make("Relu", ["w"], ["c"])], {"w": noise(3)}, "constant is computed by an op"),
     "no inputs": ([make("RandomNormal", [], ["c"], shape=[3])], {}, "a constant is computed by an operator"),
@@ -116,6 +171,41 @@ BROKEN = {
     "overflow": ([make("Mul", ["w", "w"], ["c"])], {"w": np.full(8, 1e38, np.float32)}, "NaN or infinite"),
     "root of a negative number": ([make("Sqrt", ["w"], ["c"])], {"w": -np.ones(8, np.float32)}, "NaN or infinite"),
 }
+
+
+# what the type of a computed constant does not hold: E117
+LOST = {
+    "cast of a large number": ([make("Cast", ["w"], ["c"], to=7)], {"w": np.float32([1e20])}, "int64 does not hold"),
+    "cast to a narrow float": ([make("Cast", ["w"], ["c"], to=10)], {"w": np.float32([1e20])}, "NaN or infinite"),
+    "cast of NaN": (
+        [make("Sub", ["v", "v"], ["z"]), make("Div", ["z", "z"], ["n"]), make("Cast", ["n"], ["c"], to=7)],
+        {"v": noise(1)},
+        "division by zero",
+    ),
+    "power over 53 bits": ([make("Pow", ["w", "k"], ["c"])], {"w": ints(3), "k": np.float32([40])}, "float64 does not"),
+    "negative power of 0": ([make("Pow", ["w", "k"], ["c"])], {"w": ints(0), "k": ints(-1)}, "float64 does not hold"),
+    "power over 31 bits": (
+        [make("Pow", ["w", "k"], ["c"])],
+        {"w": np.array([10], np.int32), "k": ints(10)},
+        "int32 does not hold",
+    ),
+    "product over 53 bits": ([make("ReduceProd", ["w"], ["c"])], {"w": ints(2**40, 2**14)}, "float64 does not hold"),
+    "sum over 31 bits": ([make("ReduceSum", ["w"], ["c"])], {"w": np.full(3, 2**30, np.int32)}, "int32 does not hold"),
+    "sum that overflows in one order": (
+        [make("ReduceSum", ["w"], ["c"])],
+        {"w": np.float32([3e38, -3e38, 3e38])},
+        "NaN or infinite",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_value_that_its_type_does_not_hold_is_refused(save_onnx: Save, name: str) -> None:
+    nodes, weights, reason = LOST[name]
+    with pytest.raises(ModelError, match=reason) as refusal:
+        load_model(save_onnx([*nodes, make("Add", ["x", "c"], ["y"])], weights))
+    assert refusal.value.code == "E117"
+    assert refusal.value.hint
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -189,6 +279,44 @@ WAYS = {
             make("Where", ["d", "f", "v"], ["w"]),
         ],
         {"v": MATRIX, "z": np.float32(0.3), "k": ints(1)},
+    ),
+    "largest of three": ([make("Max", ["v", "z", "u"], ["w"])], {"v": MATRIX, "z": np.float32(-9), "u": noise(6)}),
+    "smallest of one": ([make("Min", ["v"], ["w"])], {"v": MATRIX}),
+    "remainders": (
+        [
+            make("Mod", ["v", "u"], ["a"], fmod=1),
+            make("Mod", ["i", "j"], ["b"]),
+            make("Cast", ["b"], ["c"], to=TensorProto.FLOAT),
+            make("Add", ["a", "c"], ["w"]),
+        ],
+        {"v": 9 * MATRIX, "u": np.float32(-2.5), "i": ints(-7, 7, -8, 8, 0, 1), "j": ints(3, -3, -1, 5, 2, -9)},
+    ),
+    "powers": (
+        [
+            make("Pow", ["i", "f"], ["a"]),
+            make("Pow", ["i", "n"], ["b"]),
+            make("Cast", ["a"], ["c"], to=TensorProto.FLOAT),
+            make("Cast", ["b"], ["d"], to=TensorProto.FLOAT),
+            make("Mul", ["c", "v"], ["e"]),
+            make("Add", ["d", "e"], ["w"]),
+        ],
+        {"v": MATRIX, "i": ints(1, 2, 3, 4, -5, 6), "f": np.float32(2), "n": ints(-1)},
+    ),
+    "Flatten from the end": (
+        [make("Flatten", ["v"], ["u"], axis=-1), make("Flatten", ["u"], ["w"], axis=1)],
+        {"v": MATRIX.reshape(2, 2, 6)},
+    ),
+    "Flatten of all": (
+        [make("Flatten", ["v"], ["u"], axis=0), make("Reshape", ["u", "s"], ["w"])],
+        {"v": MATRIX, "s": ints(4, -1)},
+    ),
+    "part of a shape": (
+        [make("Shape", ["v"], ["s"], start=1, end=-1), make("Reshape", ["u", "s"], ["w"])],
+        {"v": noise(1, 4, 6, 2), "u": MATRIX},
+    ),
+    "Slice from before the first": (
+        [make("Slice", ["v", "s", "e", "a", "t"], ["u"]), make("Add", ["u", "m"], ["w"])],
+        {"v": noise(2, 6), "s": ints(-9), "e": ints(-99), "a": ints(-2), "t": ints(-1), "m": MATRIX},
     ),
     "functions": (
         [

@@ -91,6 +91,20 @@ def test_dropout_traced_while_active_is_refused(to_script: Callable[..., bytes])
     refused(to_script(Dropping(), torch.randn(1, 2, 8, 8)), "exporter changes an output by", "E116")
 
 
+def test_addresses_of_objects_are_not_told(to_script: Callable[..., bytes]) -> None:
+    """They differ from run to run, and tell nobody anything."""
+
+    class Raising(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.shape[1] == 2:
+                raise ValueError("<torch.Node object at 0x7f12ab34cd56> of 0x55d0c0ffee, 3x4 expected")
+            return x
+
+    told = refused(to_script(Raising()), "<torch.Node object> of, 3x4 expected", "E116")
+    assert "0x" not in told.message
+    assert told.hint
+
+
 def test_scripted_network_without_a_shape_is_refused(scripted: bytes) -> None:
     problem = refused(scripted, "does not tell its input shape", "E124", Asked())
     assert problem.hint == "--input-shape 3,224,224"
