@@ -21,7 +21,9 @@ BENCHMARKS = {
     "others": fidelity.others,
     "trade": trade.resnet20,
     "trade_mnist": trade.mnist,
-    "trade_others": trade.others,
+    "trade_resnet8": trade.resnet8,
+    "trade_mobilenet": trade.mobilenet,
+    "trade_squeezenet": trade.squeezenet,
 }
 
 

@@ -61,6 +61,8 @@ def _absorbed(graph: Graph, node: Node, producer: Node, scale: Tensor, shift: Te
         operator = producer.operator.rescaled(ones(rank), scale, shift)
     except IncompatibleScale:
         return None
+    if not operator.finite:
+        return None
     merged = dataclasses.replace(producer, operator=operator, origins=producer.origins + node.origins)
     return _in_place(graph, node, producer, merged, copied)
 
@@ -139,6 +141,32 @@ def _folded_into(graph: Graph, node: Node, affine: Affine, consumer: Node) -> Gr
     return rewired(graph, {**changed, **gone}, {})
 
 
+def folded_at_once(graph: Graph) -> Graph:
+    """Fold every affine node that alone reads a weighted one: most of them, and the graph is built anew only once."""
+    changed: dict[str, Node | None] = {}
+    renamed: dict[str, str] = {}
+    for node in graph.nodes:
+        if not isinstance(node.operator, Affine):
+            continue
+        value = renamed.get(node.inputs[0], node.inputs[0])
+        producer = changed.get(value) or graph.by_name.get(value)
+        alone = graph.sole_consumer(node.inputs[0]) is node
+        if producer is None or not alone or producer.operator.role is not Role.WEIGHTED:
+            continue
+        scale, shift = node.operator.scale.double(), node.operator.shift.double()
+        try:
+            operator = producer.operator.rescaled(ones(len(graph.shapes[producer.inputs[0]])), scale, shift)
+        except IncompatibleScale:
+            continue
+        if not operator.finite:  # it overflows only where it is put together
+            continue
+        inputs, origins = tuple(renamed.get(each, each) for each in producer.inputs), producer.origins + node.origins
+        changed[value] = dataclasses.replace(producer, operator=operator, inputs=inputs, origins=origins)
+        changed[node.name] = None
+        renamed[node.name] = value
+    return rewired(graph, changed, renamed) if changed else graph
+
+
 def settled(graph: Graph, name: str) -> Graph:
     """Fold one affine node, or move it behind linear operators as far as it goes."""
     folded: Graph | None = graph
@@ -159,7 +187,7 @@ class FoldAffine(Pass):
     def run(self, graph: Graph) -> Graph:
         before = None
         while before is not graph:  # what is folded may open the way for another
-            before = graph = sums_joined(graph)
+            before = graph = folded_at_once(sums_joined(graph))
             for name in [node.name for node in graph.nodes if isinstance(node.operator, Affine)]:
                 graph = settled(graph, name)
         return graph

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from snnconvert.fold import FoldAffine
+from snnconvert.fold.affine import folded_at_once
 from snnconvert.graph import Graph, Node, Operator, Pass, relative_error
 from snnconvert.operators.activation import ReLU
 from snnconvert.operators.affine import Affine
@@ -250,3 +251,17 @@ def test_long_chain_folds_into_one(fold: Fold) -> None:
     nodes = [(f"n{i}", norm(1), f"n{i - 1}" if i else "x") for i in range(300)]
     small = [(name, Affine(operator.scale * 0 + 1, operator.shift * 0.01), value) for name, operator, value in nodes]
     assert kinds(fold(net(*small, shape=(3,)))) == ["Affine"]
+
+
+def test_weights_in_a_row_with_a_batch_norm_each_fold_in_one_go(fold: Fold) -> None:
+    nodes = [(f"c{i}", conv(1), f"n{i - 1}" if i else "x") for i in range(4)]
+    norms = [(f"n{i}", norm(), f"c{i}") for i in range(4)]
+    graph = net(*(node for pair in zip(nodes, norms, strict=True) for node in pair), output="n3")
+    assert kinds(folded_at_once(graph)) == ["Convolution"] * 4
+    assert kinds(fold(graph)) == ["Convolution"] * 4
+
+
+def test_scales_that_overflow_together_stay_apart(fold: Fold) -> None:
+    large, small = (Affine(torch.full((1,), scale), torch.zeros(1)) for scale in (1e30, 1e-30))
+    parts = (("s", small, "x"), ("r", ReLU(), "s"), ("a", large, "r"), ("b", large, "a"), ("z", small, "b"))
+    assert kinds(fold(net(*parts, shape=(3,)))) == ["Affine", "ReLU", "Affine"]
