@@ -3,7 +3,7 @@
 import sys
 import time
 
-from benchmarks import costs, fidelity, formats, loading, mutations, neuron, reading, trade
+from benchmarks import costs, engine, fidelity, formats, loading, mutations, neuron, reading, trade
 from benchmarks.report import DATA, save
 
 BENCHMARKS = {
@@ -11,6 +11,7 @@ BENCHMARKS = {
     "calibration": costs.calibration,
     "corrections": costs.corrections,
     "memory": costs.memory,
+    "engine": engine.run,
     "neuron": neuron.run,
     "loading": loading.run,
     "formats": formats.run,

@@ -1,8 +1,8 @@
 """Runs a spiking network layer by layer over blocks of time steps; the state is carried from block to block.
 
 Memory does not grow with T. What does not change over time is computed once a batch; under an onset delay a layer is
-computed only in the steps in which it has input. The length of a block changes no result beyond the rounding of the
-convolutions.
+computed only in the steps in which it has input, and under one of T steps once (see sequential.py). The length of a
+block changes no result beyond the rounding of the convolutions.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +17,7 @@ from snnconvert.errors import UsageError
 from snnconvert.graph import Node
 from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.simulate.layers import DecodedPoolLayer, GateLayer, Layer, NeuronLayer, PoolLayer
+from snnconvert.simulate.sequential import Counts, Rates, Sequential, is_sequential
 
 BLOCK = 4  # time steps that go through the network together
 
@@ -51,10 +52,19 @@ class Span(NamedTuple):
 
 
 class Simulator:
-    """A spiking network on a device, ready to run batches; ``fused=False`` runs the plain torch steps instead."""
+    """A spiking network on a device, ready to run batches; ``fused=False`` runs the plain torch steps instead.
+
+    Where layers run one after the other, the network is evaluated once on counts, and not on the spikes of each step;
+    ``counting=False`` takes the steps there, too.
+    """
 
     def __init__(
-        self, network: SpikingNetwork, device: torch.device | str = "cpu", block: int = BLOCK, fused: bool = True
+        self,
+        network: SpikingNetwork,
+        device: torch.device | str = "cpu",
+        block: int = BLOCK,
+        fused: bool = True,
+        counting: bool = True,
     ) -> None:
         self.device = torch.device(device)
         self.block = block
@@ -69,7 +79,11 @@ class Simulator:
         self._emitters = [node.name for node in network.emitters]
         self._last_reader = {value: node.name for node in self._varying for value in node.inputs}
         delayed = network.schedule.onset_delay > 0
-        self._rest = {name: rest.to(self.device) for name, rest in network.resting.items()} if delayed else {}
+        self._rest = (
+            {name: channels_last(rest.to(self.device)) for name, rest in network.resting.items()} if delayed else {}
+        )
+        sequential = counting and is_sequential(network)
+        self._sequential = Sequential(network, self._varying, self._rest, fused) if sequential else None
 
     @torch.no_grad()
     def run(self, x: Tensor, steps: Sequence[int]) -> Iterator[Readout]:
@@ -89,6 +103,12 @@ class Simulator:
         constants = {self.graph.input: channels_last(x.to(self.device))}
         for node in self._constant:
             constants[node.name] = node.operator.evaluate([constants[value] for value in node.inputs])
+        if self._sequential is not None:
+            counts = Counts(self._sequential, constants)
+            for stop, total in counts.run(steps):
+                spikes = dict(counts.spikes)
+                yield Readout(stop, total, spikes, dict(counts.events), Rates(spikes, stop))
+            return
         layers: dict[str, Layer] = {}
         total = torch.zeros((), device=self.device)
         now, latency = 0, self.network.latency

@@ -64,6 +64,24 @@ def integrate_and_fire(
 
 
 @compiled
+def count_spikes(
+    charge: Floats, start: Floats, divisor: Floats, rising: Floats, steps: np.float32, count: Floats
+) -> None:
+    """Fill ``count (N, E)`` with the spikes of neurons that were charged, see simulate/sequential.py; all else is (E,).
+
+    With z their constant current, none over 1, ``divisor`` is ``1 - min(z, 0)`` and ``rising`` ``T max(z, 0)``.
+    """
+    size = charge.shape[1]
+    pieces = (size + CHUNK - 1) // CHUNK
+    zero = np.float32(0)
+    for chunk in numba.prange(charge.shape[0] * pieces):
+        row, first = chunk // pieces, chunk % pieces * CHUNK
+        for i in range(first, min(first + CHUNK, size)):
+            found = np.floor((charge[row, i] + start[i]) / divisor[i] + rising[i])
+            count[row, i] = min(max(found, zero), steps)
+
+
+@compiled
 def sum_spikes(current: Floats, bias: Floats, initial: Floats, total: Floats, silent: int) -> None:
     """Add the spikes of all samples to ``total (T, E)``, without keeping any; reset by subtraction.
 
