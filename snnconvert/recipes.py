@@ -59,6 +59,10 @@ def recipe_of(job: Job) -> Recipe:
     if searches and any(chosen.values()):
         told = next(name for name, given in chosen.items() if given)
         raise UsageError("E003", f"--method auto: it chooses {told} itself", "--spikes says what the hardware can send")
+    if searches and options.max_pool == "gate" and options.spikes != "binary":
+        raise UsageError(
+            "E003", f"--max-pool gate: it passes binary spikes, not {options.spikes} ones", "--max-pool exact"
+        )
     if not searches and options.spikes != "binary":
         raise UsageError("E003", "--spikes: only --method auto chooses neurons", "--neuron names one")
     schedule = Schedule(options.steps[-1], options.onset_delay, options.warm_up, options.readout_from)
@@ -119,7 +123,11 @@ class Workshop:
             notes.append(f"every row takes {network.latency} time steps more than T: see total_steps")
         if schedule.warm_up:
             last = schedule.start(max(network.depths.values()))
-            notes.append(f"the last layer is silent for the first {last} of {schedule.steps} steps")
+            notes.append(
+                f"the last layer is silent for the first {last} of {schedule.steps} steps"
+                if last < schedule.steps
+                else f"the last layer waits for {last} steps, and never fires in {schedule.steps}"
+            )
         if not recipe.neuron.keeps_charge and not recipe.neuron.decodes:
             notes.append(f"neurons '{recipe.neuron.name}' that lose charge are no rectifiers: expect a lower accuracy")
         return notes

@@ -270,6 +270,11 @@ def test_output_that_is_not_writable_is_refused(convert: Callable, inputs: Path)
         (["--method", "auto", "--neuron", "if-signed"], "E003", "--method auto: it chooses --neuron itself"),
         (["--method", "auto", "--warm-up", "1"], "E003", "--method auto: it chooses --warm-up itself"),
         (["--spikes", "graded"], "E003", "--spikes: only --method auto chooses neurons"),
+        (
+            ["--method", "auto", "--spikes", "signed", "--max-pool", "gate"],
+            "E003",
+            "--max-pool gate: it passes binary spikes, not signed ones",
+        ),
         (["--correct", "bias,step-bias"], "E003", "--correct: bias and step-bias: one of the two"),
         (["--correct", "biases"], "E003", "--correct: unknown correction 'biases'"),
         (
