@@ -11,6 +11,7 @@ import re
 MAX_LENGTH = 4000
 MAX_INTEGER = 2**63
 MAX_DEGREE = 4  # of a formula as a polynomial: sympy multiplies products of sums out
+MAX_SYMBOLS = 8  # of one formula: a batch, and a few sizes
 SYMBOL = re.compile(r"s[0-9]{1,9}", re.ASCII)
 _FUNCTIONS = {"Add", "Mul", "FloorDiv"}
 _ASSUMPTIONS = {"positive", "integer", "nonnegative"}
@@ -30,6 +31,9 @@ def rewritten(text: str) -> str:
         degree = _degree(formula)
     except (SyntaxError, RecursionError, MemoryError) as problem:
         raise ValueError(type(problem).__name__) from None
+    symbols = {*re.findall(r"'(s[0-9]+)'", written)}
+    if len(symbols) > MAX_SYMBOLS:
+        raise ValueError(f"{len(symbols)} symbols")
     if degree > MAX_DEGREE:
         raise ValueError(f"a product of {degree} symbols")
     return written

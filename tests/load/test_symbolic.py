@@ -73,3 +73,10 @@ def test_product_of_sums_that_multiplies_out_to_millions_of_terms_is_refused() -
     with pytest.raises(ValueError, match="a product of 20 symbols"):
         rewritten("*".join(f"(s1 + s2 + {number})" for number in range(20)))
     assert rewritten("(s1 + 1)*(s2 + 1)*s3//2")
+
+
+def test_product_of_long_sums_is_refused_before_sympy_multiplies_it_out() -> None:
+    few, many = ("(" + "+".join(f"s{index}" for index in range(count)) + ")" for count in (8, 200))
+    assert rewritten("*".join([few] * 4))
+    with pytest.raises(ValueError, match="200 symbols"):
+        rewritten("*".join([many] * 4))
