@@ -69,14 +69,14 @@ def test_limits_grow_with_code_weights_and_images(
 
     wide, deep = nn.Linear(1024, 4096), nn.Sequential(*(nn.ReLU() for _ in range(100)))
     for content in (scripted, exported, to_script(nn.ReLU())):
-        assert limits(content).seconds < 10
+        assert limits(content).seconds < 30
         assert limits(content).memory < 2 * 2**30
     least = limits(to_script(nn.ReLU()))
     assert limits(to_script(deep)).seconds > 1.1 * least.seconds
     assert limits(to_script(wide)).seconds > 1.1 * least.seconds
     assert limits(to_script(wide)).memory > least.memory + 4 * 4 * 2**22
     assert limits(to_script(wide), 500).seconds > 2 * limits(to_script(wide), 8).seconds
-    assert limits(to_script(wide), 5000).seconds < 60  # a file may say any size
+    assert limits(to_script(wide), 5000).seconds < 180  # a file may say any size
 
 
 def test_file_that_is_trusted_has_no_limits(scripted: bytes) -> None:
