@@ -1,6 +1,9 @@
 """Compiles loops with numba, and keeps the machine code between runs where there is a place for it."""
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -11,8 +14,30 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def compiled(function: Function) -> Function:
     """Compile a loop over arrays for all threads (``numba.prange``)."""
     settings = {"parallel": True, "nogil": True}
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(_place(before))
     try:
         found: Function = numba.njit(cache=True, **settings)(function)
-    except RuntimeError:  # neither the package nor the home of the user can be written: compile at each start
+    except RuntimeError:  # the place cannot be written: compile at each start
         found = numba.njit(**settings)(function)
+    finally:
+        numba.config.CACHE_DIR = before
     return found
+
+
+def _place(wanted: str) -> Path:
+    """Return a folder of machine code for just this source of the loops.
+
+    numba looks at the file of a loop alone, and would go on with what it once made of functions of other files.
+    """
+    base = Path(wanted) if wanted else Path(__file__).parent / "__pycache__"
+    return base / f"loops-{_source()}"
+
+
+@cache
+def _source() -> str:
+    """Return a digest of all source files that loops are compiled from."""
+    digest = hashlib.sha256()
+    for path in sorted((Path(__file__).parent / "simulate").glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -12,7 +12,16 @@ from snnconvert.convert.corrections import check_corrections, corrected
 from snnconvert.convert.method import METHODS, Task
 from snnconvert.fold.max_pool import Pooling
 from snnconvert.graph import Graph
-from snnconvert.network import NormalForm, Schedule, SpikingNetwork, normal_form, spiking_network
+from snnconvert.network import (
+    NormalForm,
+    Schedule,
+    SpikingNetwork,
+    Weights,
+    fixed_point,
+    normal_form,
+    quantised,
+    spiking_network,
+)
 from snnconvert.neurons import Neuron
 
 
@@ -28,6 +37,7 @@ class Recipe:
     nonzero: bool = True
     per_channel: bool = True
     pooling: Pooling = "exact"
+    weights: Weights = "float32"
 
     def try_on(self, graph: Graph) -> SpikingNetwork:
         """Convert a network with scales by chance, so that what cannot be converted so is refused at once.
@@ -56,7 +66,12 @@ class Recipe:
     def spiking(
         self, normal: NormalForm, statistics: ActivationStatistics, x: Tensor, advance: Callable[[int], None]
     ) -> SpikingNetwork:
-        """Return the spiking network, corrected on samples ``x (N, ...)``; ``advance`` hears of each layer done."""
+        """Return the spiking network, corrected on samples ``x (N, ...)``, on the grid of fixed point.
+
+        ``advance`` hears of each layer done.
+        """
         network = spiking_network(normal, self.neuron, self.pooling, self.schedule)
         axes = {name: layer.axis for name, layer in statistics.layers.items()}
-        return corrected(network, x, axes, self.correct, advance)
+        # before corrections, so that these mend what rounding does to the means; and after, as they may change weights
+        network = corrected(quantised(network, self.weights), x, axes, self.correct, advance)
+        return fixed_point(quantised(network, self.weights))

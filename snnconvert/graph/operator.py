@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import ClassVar, Self
 
@@ -38,6 +38,7 @@ class Operator(ABC):
 
     role: ClassVar[Role]
     keeps_spikes: ClassVar[bool] = False  # every output element is one input element, or zero
+    weights: ClassVar[Mapping[str, int | None]] = {}  # fields that are weights, with their axis of outputs, if any
 
     @abstractmethod
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:

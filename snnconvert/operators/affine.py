@@ -4,8 +4,10 @@ Batch normalisation: ``scale = gamma / sqrt(variance + epsilon)``, ``shift = bet
 Rescaling: ``scale' = output_scale * scale * input_scale``, ``shift' = output_scale * shift + output_shift``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,6 +27,7 @@ class Affine(Operator):
     shift: Tensor
 
     role = Role.WEIGHTED
+    weights: ClassVar[Mapping[str, int | None]] = {"scale": None}
 
     @classmethod
     def of(cls, scale: Tensor, shift: Tensor | None = None) -> "Affine":
@@ -43,7 +46,12 @@ class Affine(Operator):
         return shape
 
     def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
-        return inputs[0] * self.scale + self.shift
+        scaled = inputs[0] * self.scale
+        return scaled + self.shift if self._shifts else scaled
+
+    @cached_property
+    def _shifts(self) -> bool:
+        return bool(self.shift.any())
 
     def rescaled(self, input_scale: Tensor, output_scale: Tensor, output_shift: Tensor) -> "Affine":
         scale = output_scale * self.scale.double() * input_scale

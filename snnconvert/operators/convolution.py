@@ -6,9 +6,9 @@ input reaches the border with fewer weights.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -66,6 +66,7 @@ class Convolution(Operator):
     groups: int = 1
 
     role = Role.WEIGHTED
+    weights: ClassVar[Mapping[str, int | None]] = {"weight": 0}
 
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
         (shape,) = inputs

@@ -4,8 +4,9 @@ Rescaling: ``W'[o, i] = output_scale[o] * W[o, i] * input_scale[i]``, ``b'[o] = 
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ class Linear(Operator):
     bias: Tensor | None
 
     role = Role.WEIGHTED
+    weights: ClassVar[Mapping[str, int | None]] = {"weight": 0}
 
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
         (shape,) = inputs

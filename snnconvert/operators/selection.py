@@ -6,8 +6,10 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -118,15 +120,29 @@ class Selection(Operator):
     bias: Tensor
 
     role = Role.WEIGHTED
+    weights: ClassVar[Mapping[str, int | None]] = {"weight": None}
 
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
         return self.pad.infer_shape([self.slice.infer_shape(inputs)])
 
-    def _moved(self, x: Tensor) -> Tensor:
-        return self.pad.evaluate([self.slice.evaluate([x])])
+    @property
+    def moving(self) -> "Selection":
+        """The same without weights and biases."""
+        return dataclasses.replace(self, weight=torch.ones_like(self.weight), bias=torch.zeros_like(self.bias))
 
     def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
-        return self._moved(inputs[0]) * self.weight + self.bias
+        moved = self.pad.evaluate([self.slice.evaluate(inputs)])
+        if self._weighs:
+            moved = moved * self.weight
+        return moved + self.bias if self._shifts else moved
+
+    @cached_property
+    def _weighs(self) -> bool:
+        return bool((self.weight != 1).any())
+
+    @cached_property
+    def _shifts(self) -> bool:
+        return bool(self.bias.any())
 
     def rescaled(self, input_scale: Tensor, output_scale: Tensor, output_shift: Tensor) -> "Selection":
         moved = self.pad.carry_scale([self.slice.carry_scale([input_scale], [])], [])
@@ -135,18 +151,17 @@ class Selection(Operator):
         return dataclasses.replace(self, weight=compact(weight).float(), bias=compact(bias).float())
 
     def structure(self) -> "Selection":
-        return dataclasses.replace(self, weight=torch.ones_like(self.weight), bias=torch.zeros_like(self.bias))
+        return self.moving
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        kept = int(np.prod(self.slice.infer_shape(inputs)))
-        return kept if bool((self.weight != 1).any()) else 0
+        return int(np.prod(self.slice.infer_shape(inputs))) if self._weighs else 0
 
     def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
         cut = writer.fresh(f"{output}.slice")
         self.slice.to_onnx(writer, inputs, shapes, cut)
         padded = writer.fresh(f"{output}.pad")
         self.pad.to_onnx(writer, [cut], [], padded)
-        shifted = bool(self.bias.any())
+        shifted = self._shifts
         scaled = writer.fresh(f"{output}.scaled") if shifted else output
         writer.node("Mul", [padded, writer.constant(f"{output}.weight", self.weight)], scaled)
         if shifted:

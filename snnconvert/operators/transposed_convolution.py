@@ -5,8 +5,9 @@ Rescaling: ``W'[i, o] = output_scale[o] * W[i, o] * input_scale[i]``, ``b'[o] = 
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -32,6 +33,7 @@ class TransposedConvolution(Operator):
     groups: int = 1
 
     role = Role.WEIGHTED
+    weights: ClassVar[Mapping[str, int | None]] = {"weight": 1}
 
     def infer_shape(self, inputs: Sequence[Shape]) -> Shape:
         (shape,) = inputs

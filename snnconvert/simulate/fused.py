@@ -9,58 +9,93 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnconvert.compiled import compiled
+from snnconvert.simulate.firing import fire
+from snnconvert.simulate.vectors import LANES
 
 Floats = NDArray[np.float32]
-SLICE = 512  # neurons of a sample that one thread sums up
 CHUNK = 4096  # neurons: potentials, counts, currents and spikes of a chunk fit into the first-level cache
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def advance(
+    current: Floats,
+    at: int,
+    stride: int,
+    bias: Floats,
+    row: int,
+    next_row: int,
+    potential: Floats,
+    count: Floats,
+    first: int,
+    spikes: Floats,
+    size: int,
+    number: int,
+    steps: int,
+    silent: int,
+    subtract: bool,
+) -> None:
+    """Let ``number`` neurons from ``first`` on take steps; their currents start at ``at``, their biases at ``row``.
+
+    The next step is ``stride`` further in the currents, ``next_row`` in the biases, if there are any, and ``size`` in
+    the spikes.
+    """
+    currents, biased = current.ctypes.data, bias.size > 0
+    # a vector that is masked out still wants an address that exists: the processor stumbles over others
+    biases = bias.ctypes.data if biased else currents
+    potentials, counts, sent = potential.ctypes.data, count.ctypes.data, spikes.ctypes.data
+    timing = stride, next_row, size, steps, silent
+    whole = number // LANES[-1] * LANES[-1]
+    for i in range(0, whole, LANES[-1]):
+        arrays = currents, at + i, biases, row + i, potentials, counts, sent, first + i, first + i
+        fire(*arrays, *timing, LANES[-1], biased, subtract, False)
+    if whole < number:
+        arrays = currents, at + whole, biases, row + whole, potentials, counts, sent, first + whole, first + whole
+        fire(*arrays, *timing, number - whole, biased, subtract, False)
 
 
 @compiled
 def integrate_and_fire(
-    current: Floats, bias: Floats, potential: Floats, count: Floats, spikes: Floats, subtract: bool, silent: int
+    current: Floats,
+    spikes: Floats,
+    neurons: int,
+    bias: Floats,
+    potential: Floats,
+    count: Floats,
+    steps: int,
+    silent: int,
+    subtract: bool,
 ) -> None:
-    """Advance ``potential`` and ``count (M,)`` by the steps of ``spikes (T, M)``, which is filled.
+    """Advance ``potential`` and ``count (N, E)`` by some steps, and fill ``spikes (T, N, E)``.
 
-    ``current`` is ``(T, M)``, or ``(1, M)`` where it is the same at every step. ``bias`` is ``(T, E)`` for samples of E
-    neurons each, or ``(0, E)`` for none. In the first ``silent`` steps neither bias nor spike is there.
+    Arrays are flat, E is ``neurons``. ``current`` is ``(T, N, E)``, or ``(N, E)`` where it is the same at every step.
+    ``bias`` is ``(T, E)``, ``(E,)`` where it is the same at every step, or empty. In the first ``silent`` steps neither
+    bias nor spike is there.
     """
-    steps = spikes.shape[0]
-    size = bias.shape[1]
-    biased = bias.shape[0] > 0
-    varying = current.shape[0] > 1
-    pieces = (size + CHUNK - 1) // CHUNK
-    one, zero = np.float32(1), np.float32(0)
-    for chunk in numba.prange(spikes.shape[1] // size * pieces):
-        start = chunk // pieces * size  # of the sample
-        first = start + chunk % pieces * CHUNK
-        last = min(first + CHUNK, start + size)
-        for step in range(steps):
-            row = step if varying else 0
-            if step < silent:
-                for i in range(first, last):
-                    potential[i] = potential[i] + current[row, i]
-                    spikes[step, i] = zero
-            elif subtract and biased:
-                for i in range(first, last):
-                    v = potential[i] + (current[row, i] + bias[step, i - start])
-                    s = one if v >= one else zero
-                    potential[i] = v - s
-                    spikes[step, i] = s
-                    count[i] += s
-            elif subtract:
-                for i in range(first, last):
-                    v = potential[i] + current[row, i]
-                    s = one if v >= one else zero
-                    potential[i] = v - s
-                    spikes[step, i] = s
-                    count[i] += s
-            else:
-                for i in range(first, last):
-                    v = potential[i] + (current[row, i] + bias[step, i - start] if biased else current[row, i])
-                    s = one if v >= one else zero
-                    potential[i] = v * (one - s)
-                    spikes[step, i] = s
-                    count[i] += s
+    size = potential.size
+    pieces = (neurons + CHUNK - 1) // CHUNK
+    stride = size if current.size > size else 0
+    next_row = neurons if bias.size > neurons else 0
+    for chunk in numba.prange(size // neurons * pieces):
+        row = chunk % pieces * CHUNK
+        first = chunk // pieces * neurons + row
+        number = min(CHUNK, neurons - row)
+        advance(
+            current,
+            first,
+            stride,
+            bias,
+            row,
+            next_row,
+            potential,
+            count,
+            first,
+            spikes,
+            size,
+            number,
+            steps,
+            silent,
+            subtract,
+        )
 
 
 @compiled
@@ -82,33 +117,24 @@ def count_spikes(
 
 
 @compiled
-def sum_spikes(current: Floats, bias: Floats, initial: Floats, total: Floats, silent: int) -> None:
-    """Add the spikes of all samples to ``total (T, E)``, without keeping any; reset by subtraction.
+def sum_spikes(
+    current: Floats, bias: Floats, initial: Floats, total: Floats, neurons: int, steps: int, silent: int
+) -> None:
+    """Add the spikes of all samples to ``total (steps - silent, E)``, without keeping any; reset by subtraction.
 
-    ``current`` is ``(silent + T, M)`` or ``(1, M)``, ``bias`` ``(T, E)`` or ``(0, E)``, ``initial`` ``(M,)``.
-    The arithmetic is that of :func:`integrate_and_fire`.
+    Arrays are flat, E is ``neurons``. ``current`` is ``(steps, N, E)`` or ``(N, E)``, ``bias`` of the steps that are
+    not silent, ``(E,)`` or empty, and ``initial`` ``(N, E)``.
     """
-    steps, size = total.shape
-    biased = bias.shape[0] > 0
-    varying = current.shape[0] > 1
-    one, zero = np.float32(1), np.float32(0)
-    for chunk in numba.prange((size + SLICE - 1) // SLICE):
-        first, last = chunk * SLICE, min((chunk + 1) * SLICE, size)
-        potential = np.empty(SLICE, np.float32)
-        for start in range(0, current.shape[1], size):
-            for i in range(first, last):
-                potential[i - first] = initial[start + i]
-            for step in range(silent):
-                row = step if varying else 0
-                for i in range(first, last):
-                    potential[i - first] += current[row, start + i]
-            for step in range(steps):
-                row = silent + step if varying else 0
-                for i in range(first, last):
-                    drive = current[row, start + i]
-                    if biased:
-                        drive = drive + bias[step, i]
-                    v = potential[i - first] + drive
-                    s = one if v >= one else zero
-                    potential[i - first] = v - s
-                    total[step, i] += s
+    stride = initial.size if current.size > initial.size else 0
+    next_row = neurons if bias.size > neurons else 0
+    biased, lanes = bias.size > 0, LANES[-1]
+    currents, sent = current.ctypes.data, total.ctypes.data
+    biases = bias.ctypes.data if biased else currents
+    for chunk in numba.prange((neurons + lanes - 1) // lanes):
+        row = chunk * lanes
+        left = min(lanes, neurons - row)
+        potential, count = np.empty(lanes, np.float32), np.zeros(lanes, np.float32)
+        for start in range(row, initial.size, neurons):
+            potential[:left] = initial[start : start + left]
+            arrays = currents, start, biases, row, potential.ctypes.data, count.ctypes.data, sent, 0, row
+            fire(*arrays, stride, next_row, neurons, steps, silent, left, biased, True, True)

@@ -5,6 +5,8 @@ step is ``(N, ...)``.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 from snnconvert.graph import Operator
 from snnconvert.neurons import Neuron
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
+from snnconvert.simulate.buffers import Buffers
 
 
 def memory_order(tensor: Tensor) -> torch.memory_format:
@@ -60,14 +63,42 @@ class Layer(ABC):
         return self.count / steps
 
 
+class FusedSteps(NamedTuple):
+    """What the loops know of integrate-and-fire neurons that are about to take steps; arrays are flat.
+
+    In the first ``silent`` steps there is neither bias nor spike; see :func:`~snnconvert.simulate.fused.advance`.
+    """
+
+    bias: NDArray[np.float32]
+    potential: NDArray[np.float32]
+    counts: NDArray[np.float32]
+    steps: int
+    silent: int
+    subtract: bool
+
+
+class Arriving(Protocol):
+    """The synapses of a layer of neurons, which let it fire; see simulate/synapses.py."""
+
+    def fire(self, inputs: Sequence[Tensor], spikes: NDArray[np.float32], neurons: FusedSteps) -> None:
+        """Let the neurons take their steps under what is weighted of ``inputs``, and fill ``spikes``, flat."""
+
+
 class NeuronLayer(Layer):
     """A layer of neurons; on a CPU in float32 the integrate-and-fire step is fused.
 
-    ``bias`` is ``(rows, ...)`` and ``potential`` ``(...)`` of one sample, or None: see SpikingNetwork.
+    ``bias`` is ``(rows, ...)`` and ``potential`` ``(...)`` of one sample, or None: see SpikingNetwork. Spikes of fused
+    steps are put into ``buffers``, if there are any.
     """
 
     def __init__(
-        self, neuron: Neuron, like: Tensor, fused: bool, bias: Tensor | None = None, potential: Tensor | None = None
+        self,
+        neuron: Neuron,
+        like: Tensor,
+        fused: bool,
+        bias: Tensor | None = None,
+        potential: Tensor | None = None,
+        buffers: Buffers | None = None,
     ) -> None:
         self.neuron = neuron
         self.state = tuple(ordered(each) for each in neuron.initial_state(like))
@@ -77,6 +108,8 @@ class NeuronLayer(Layer):
         self.count = torch.zeros_like(self.state[0])
         self.events = self.count if neuron.spikes == "binary" else torch.zeros_like(self.count)
         self.bias = None if bias is None else bias.to(like)
+        self._one_bias: NDArray[np.float32] | None = None
+        self._buffers = buffers
         self.fused = (
             fused
             and isinstance(neuron, IntegrateAndFire)
@@ -90,8 +123,8 @@ class NeuronLayer(Layer):
         return self.neuron.sent(self.state, self.count) if self.neuron.decodes else self.count / steps
 
     def advance(self, block: Tensor, steps: int, varying: bool, at: int = 0) -> Tensor:
-        if self.fused and isinstance(self.neuron, IntegrateAndFire):
-            return self._advance_fused(self.neuron, ordered(block), steps, varying, at)
+        if self.fused:
+            return self._advance_fused(ordered(block), steps, at)
         sent = empty_like_block(self.state[0], steps)
         by_step = sent.view(steps, *self.state[0].shape)
         currents = block.view(steps, *self.state[0].shape) if varying else block.expand(steps, *self.state[0].shape)
@@ -111,28 +144,44 @@ class NeuronLayer(Layer):
                 self.events += self.neuron.events(spikes)
         return sent
 
-    def _advance_fused(self, neuron: IntegrateAndFire, block: Tensor, steps: int, varying: bool, at: int) -> Tensor:
+    def _advance_fused(self, block: Tensor, steps: int, at: int) -> Tensor:
         from snnconvert.simulate.fused import integrate_and_fire  # numba: slow to import, and not needed on a GPU
 
-        spikes = empty_like_block(self.state[0], steps)
-        integrate_and_fire(
-            flat(block, steps if varying else 1),
-            self.bias_rows(steps, at),
-            flat(self.state[0], 1)[0],
-            flat(self.count, 1)[0],
-            flat(spikes, steps),
-            neuron.reset == "subtract",
-            max(0, min(-at, steps)),
-        )
-        return spikes
+        out = self._room(steps)
+        integrate_and_fire(flat(block, 1)[0], flat(out, 1)[0], self.count[0].numel(), *self._steps(steps, at))
+        return out
+
+    def advance_by_events(self, current: "Arriving", inputs: Sequence[Tensor], steps: int, at: int = 0) -> Tensor:
+        """Take steps (see :meth:`advance`) under what the synapses of a fused layer bring, without keeping it."""
+        out = self._room(steps)
+        current.fire(inputs, flat(out, 1)[0], self._steps(steps, at))
+        return out
+
+    def _room(self, steps: int) -> Tensor:
+        """Return where the spikes of a block of steps are put."""
+        if self._buffers is None:
+            return empty_like_block(self.state[0], steps)
+        return self._buffers.take((steps * len(self.count), *self.count.shape[1:]))
+
+    def _steps(self, steps: int, at: int) -> FusedSteps:
+        subtract = isinstance(self.neuron, IntegrateAndFire) and self.neuron.reset == "subtract"
+        potential, counts = (flat(each, 1)[0] for each in (self.state[0], self.count))
+        return FusedSteps(self.bias_rows(steps, at), potential, counts, steps, max(0, min(-at, steps)), subtract)
 
     def bias_rows(self, steps: int, at: int) -> NDArray[np.float32]:
-        """Return the bias of each step, ``(steps, elements of a sample)``; no row where there is none."""
-        shape = self.state[0].shape[1:]
+        """Return the bias of each step, flat ``(steps * elements of a sample)``; once if it is always the same."""
         if self.bias is None:
-            return np.zeros((0, shape.numel()), np.float32)
+            return np.zeros(0, np.float32)
+        shape = self.state[0].shape[1:]
+        if self._one_bias is not None:
+            return self._one_bias
+        if len(self.bias) == 1:
+            one: NDArray[np.float32] = flat(ordered(self.bias.expand(1, *shape)), 1)[0]
+            self._one_bias = one
+            return one
         rows = self.bias[[min(max(at + step, 0), len(self.bias) - 1) for step in range(steps)]]
-        return flat(ordered(rows.expand(steps, *shape)), steps)
+        found: NDArray[np.float32] = flat(ordered(rows.expand(steps, *shape)), 1)[0]
+        return found
 
 
 class PoolLayer(Layer):

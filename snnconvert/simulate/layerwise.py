@@ -119,14 +119,10 @@ class LayerRun:
 
             for chunk, current in self.currents():
                 layer = NeuronLayer(self.neuron, current[: chunk.stop - chunk.start], True, self.bias, self.potential)
-                varying = len(current) != chunk.stop - chunk.start
-                sum_spikes(
-                    flat(ordered(current), last - first if varying else 1),
-                    layer.bias_rows(len(total), 0),
-                    flat(layer.state[0], 1)[0],
-                    flat(total, len(total)),
-                    last - first - len(total),
-                )
+                arrays = (flat(each, 1)[0] for each in (ordered(current), layer.state[0], total))
+                currents, potentials, sums = arrays
+                biases, silent = layer.bias_rows(len(total), 0), last - first - len(total)
+                sum_spikes(currents, biases, potentials, sums, total[0].numel(), last - first, silent)
             return total / self.run.samples
         for chunk, sent, _ in self.fire():
             by_step = sent.view(last - first, chunk.stop - chunk.start, *shape)[-len(total) :]

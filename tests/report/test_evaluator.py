@@ -340,6 +340,20 @@ def test_answers_are_those_of_the_conversion(bundles: dict[str, Path], evaluate:
     assert_same_answers(bundles[name], evaluate, 0.999)
 
 
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+def test_spikes_are_those_of_the_conversion_to_the_last(tmp_path: Path, weights: str) -> None:
+    """Another program sums up in another order: parameters on a grid make that one sum."""
+    sets = (MODELS / "digits_calib.npz", MODELS / "digits_test.npz")
+    more = {"convert": {"steps": list(STEPS), "weights": weights}}
+    bundle = convert(MODELS / "digits_resnet.onnx", *sets, "scale=1/16", tmp_path, **more)
+    told = json.loads((bundle / "metrics.json").read_bytes())
+    _, outcome = Evaluator(bundle).evaluate(None, None)
+    spikes = [row["spikes_per_sample"] * told["samples"] for row in told["steps"]]
+    assert np.allclose(outcome._spikes, spikes, rtol=1e-12, atol=0)
+    with np.load(bundle / "predictions.npz") as stored:
+        assert np.array_equal(outcome.snn.T, stored["snn"])
+
+
 def test_answers_of_a_residual_network_on_cifar10(shared_data: Path, evaluate: Callable, tmp_path: Path) -> None:
     bundle = convert(
         shared_data / "models" / "cifar10_akamaster_resnet20.onnx",

@@ -115,7 +115,6 @@ def test_counts_are_of_the_emitters_and_whole(nets: ModuleType) -> None:
 
 def test_constant_values_are_computed_once(nets: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     network = spiking(nets.recipe(["maximum", "chain"]))
-    simulator = Simulator(network)
     first = type(network.graph.nodes[0].operator)
     evaluated: list[int] = []
     original = first.evaluate
@@ -125,6 +124,7 @@ def test_constant_values_are_computed_once(nets: ModuleType, monkeypatch: pytest
         return original(self, inputs)
 
     monkeypatch.setattr(first, "evaluate", evaluate)
+    simulator = Simulator(network, fused=False)
     read(simulator, torch.ones(1, *network.graph.input_shape), [40])
     convolutions = [id(node.operator) for node in simulator.graph.nodes if isinstance(node.operator, first)]
     assert [evaluated.count(each) for each in convolutions] == [1, 10]

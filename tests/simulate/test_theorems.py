@@ -10,7 +10,8 @@ from torch import Tensor
 from snnconvert.graph import Graph, full, relative_error
 from snnconvert.network import NormalForm, normal_form, spiking_network
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
-from snnconvert.simulate import Simulator, engine
+from snnconvert.simulate import Simulator
+from snnconvert.simulate import blocks as blocks_module
 from snnconvert.simulate.layers import NeuronLayer
 
 STEPS = [16, 32, 64, 128, 256, 512, 1024]
@@ -56,7 +57,7 @@ def test_charge_is_kept_through_the_network(
             super().__init__(*args)  # type: ignore[arg-type]
             layers.append(self)
 
-    monkeypatch.setattr(engine, "NeuronLayer", Watched)
+    monkeypatch.setattr(blocks_module, "NeuronLayer", Watched)
     steps = 24
     x = torch.randint(-6, 7, (3, *graph.input_shape), generator=torch.Generator().manual_seed(0)) / 4
     (readout,) = Simulator(network).run(x, [steps])

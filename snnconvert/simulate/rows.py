@@ -1,0 +1,262 @@
+"""Sums of the weights of events, for numba's loops: the outputs of a convolution, 16, 32 or 64 channels at once."""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from snnconvert.simulate.vectors import (
+    BINARY,
+    FLOAT,
+    GRADED,
+    INT,
+    LANES,
+    LONG,
+    SHORT,
+    WHOLE,
+    Writer,
+    zeros,
+)
+
+LONGEST = 256  # 8-bit weights whose sum surely fits into 16 bits
+SWEPT = 3  # columns of a window that is swept over a row
+COMMON = "kind lanes weights events values scale bias channel left out other factor"  # arguments of both
+
+
+class Rows:
+    """Writes the sum of the weights that events point to: of each row, ``blocks`` vectors of ``lanes`` outputs."""
+
+    def __init__(self, write: Writer, kind: int, lanes: int, blocks: int) -> None:
+        self.write, self.builder, self.kind, self.lanes, self.blocks = write, write.builder, kind, lanes, blocks
+        self.element = SHORT if kind == WHOLE else FLOAT
+        self.vector = ir.VectorType(self.element, lanes)
+        self.none = [zeros(self.element, lanes)] * blocks
+        self.sums = ir.VectorType(INT if kind == WHOLE else FLOAT, lanes)
+
+    def row(self, event: Any) -> Any:
+        """Return what an event says: where its row of weights begins."""
+        return self.builder.sext(self.write.load(self.write.address("events", event, INT), INT), LONG)
+
+    def added(self, totals: list[Any], row: Any, event: Any, exists: Any = None) -> list[Any]:
+        """Add a row of weights, times the value of the event where it has one; 0 where it does not exist."""
+        builder, write = self.builder, self.write
+        start = builder.bitcast(write.address("weights", row), self.element.as_pointer())
+        found = []
+        for block, total in enumerate(totals):
+            address = builder.gep(start, [ir.Constant(LONG, block * self.lanes)])
+            weights = write.load(address, self.vector, 2 if self.kind == WHOLE else 4)
+            if self.kind == GRADED:
+                value = write.load(write.address("values", event), FLOAT)
+                if exists is not None:
+                    value = builder.select(exists, value, ir.Constant(FLOAT, 0.0))
+                value = write.splat(value, self.lanes)
+                found.append(write.call(f"llvm.fma.v{self.lanes}f32", self.vector, value, weights, total))
+            else:
+                found.append(self.plus(total, weights))
+        return found
+
+    def plus(self, a: Any, b: Any) -> Any:
+        """Add two sums."""
+        return self.builder.fadd(a, b) if isinstance(a.type.element, ir.FloatType) else self.builder.add(a, b)
+
+    def in_parts(self, first: Any, last: Any, sums: Any) -> list[Any]:
+        """Return ``sums(first, last)``; of 8-bit weights, of as many events at once as fit into 16 bits, in 32 bits."""
+        if self.kind != WHOLE:
+            return list(sums(first, last))
+
+        def part(start: Any, totals: list[Any]) -> list[Any]:
+            stop = self.builder.add(start, ir.Constant(LONG, LONGEST))
+            stop = self.builder.select(self.builder.icmp_signed("<", stop, last), stop, last)
+            return [
+                self.builder.add(total, self.builder.sext(found, self.sums))
+                for total, found in zip(totals, sums(start, stop), strict=True)
+            ]
+
+        return self.write.loop(first, last, LONGEST, [zeros(INT, self.lanes)] * self.blocks, part)
+
+    def finish(self, total: Any, to: Any, at: Any) -> None:
+        """Write a sum to ``out[to:]``, scaled, with its bias, and with ``factor * other[at:]`` unless at < 0."""
+        builder, write, lanes, channel = self.builder, self.write, self.lanes, self.write["channel"]
+        floats = ir.VectorType(FLOAT, lanes)
+        if self.kind == WHOLE:
+            total = builder.fmul(builder.sitofp(total, floats), write.load(write.address("scale", channel), floats))
+        total = builder.fadd(total, write.load(write.address("bias", channel), floats))
+        inside, before = write.first(write["left"], lanes), builder.block
+        with builder.if_then(builder.icmp_signed(">=", at, ir.Constant(LONG, 0))):
+            other = write.load_first(write.address("other", at), lanes, inside)
+            added = builder.fadd(total, builder.fmul(other, write.load(write.address("factor", channel), floats)))
+            there = builder.block
+        alone, total = total, builder.phi(floats)
+        total.add_incoming(alone, before)
+        total.add_incoming(added, there)
+        address = write.address("out", to)
+        with builder.if_else(builder.icmp_signed(">=", write["left"], ir.Constant(LONG, lanes))) as (full, part):
+            with full:
+                write.store(total, address)
+            with part:
+                write.store_first(total, address, lanes, inside)
+
+
+def _for_each_form(write: Writer, done: Any) -> None:
+    """Write ``done(kind, lanes)`` for each form of weights; the one that the arguments name is run."""
+    builder = write.builder
+    end, unknown = builder.append_basic_block("form.end"), builder.append_basic_block("form.unknown")
+    form = builder.add(builder.mul(write["kind"], ir.Constant(LONG, 256)), write["lanes"])
+    choice = builder.switch(form, unknown)
+    for kind in (BINARY, GRADED, WHOLE):
+        for lanes in LANES:
+            block = builder.append_basic_block(f"form.{kind}.{lanes}")
+            choice.add_case(ir.Constant(LONG, kind * 256 + lanes), block)
+            builder.position_at_end(block)
+            done(kind, lanes)
+            builder.branch(end)
+    builder.position_at_end(unknown)
+    builder.unreachable()
+    builder.position_at_end(end)
+
+
+@intrinsic
+def sum_rows(  # type: ignore[no-untyped-def]
+    typing,
+    kind,
+    lanes,
+    weights,
+    events,
+    values,
+    scale,
+    bias,
+    channel,
+    left,
+    out,
+    other,
+    factor,
+    first,
+    last,
+    shift,
+    zero,
+    to,
+    at,
+):
+    """Write ``lanes`` outputs, of which ``left`` exist, to ``out[to:]``: sums of the events ``[first, last)``.
+
+    The row of an event e begins at ``weights[shift + e]``, one of zeros at ``weights[zero]``. ``scale`` (of 8-bit
+    weights), ``bias`` and ``factor`` are read from ``channel`` on. ``factor * other[at:]`` is added, unless ``at`` is
+    negative.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        write = Writer(builder, f"{COMMON} first last shift zero to at", arguments)
+
+        def form(kind: int, lanes: int) -> None:
+            rows = Rows(write, kind, lanes, 1)
+            chains = 64 // lanes * (2 if kind == WHOLE else 1)  # a sum waits for itself: event k goes to chain k
+
+            def sums(first: Any, last: Any) -> list[Any]:
+                def chained(event: Any, totals: list[Any]) -> list[Any]:
+                    places = [builder.add(event, ir.Constant(LONG, k)) for k in range(chains)]
+                    starts = [builder.add(write["shift"], rows.row(place)) for place in places]
+                    return [
+                        rows.added([total], start, place)[0]
+                        for total, start, place in zip(totals, starts, places, strict=True)
+                    ]
+
+                whole = builder.and_(builder.sub(last, first), ir.Constant(LONG, -chains))
+                stop = builder.add(first, whole)
+                totals = write.loop(first, stop, chains, rows.none * chains, chained)
+                for k in range(chains - 1):  # what is left; what lies behind the events may be anything
+                    place = builder.add(stop, ir.Constant(LONG, k))
+                    start = builder.add(write["shift"], rows.row(place))
+                    exists = builder.icmp_signed("<", place, last)
+                    start = builder.select(exists, start, write["zero"])
+                    totals[k] = rows.added([totals[k]], start, place, exists)[0]
+                while len(totals) > 1:
+                    totals = [rows.plus(a, b) for a, b in zip(totals[::2], totals[1::2], strict=True)]
+                return totals
+
+            (total,) = rows.in_parts(write["first"], write["last"], sums)
+            rows.finish(total, write["to"], write["at"])
+
+        _for_each_form(write, form)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 18), generate
+
+
+@intrinsic
+def sweep_row(  # type: ignore[no-untyped-def]
+    typing,
+    kind,
+    lanes,
+    weights,
+    events,
+    values,
+    scale,
+    bias,
+    channel,
+    left,
+    out,
+    other,
+    factor,
+    starts,
+    width,
+    column,
+    shift,
+    padding,
+    outputs,
+    pixel,
+    to,
+    at,
+):
+    """Write a row of outputs of a window of three columns and stride 1, ``pixel`` numbers apart, to ``out[to:]``.
+
+    Each event of column j of the inputs, ``starts[j]`` to ``starts[j + 1]``, is read once for the three outputs that it
+    reaches: its row ``weights[shift + e - j * column]`` has ``lanes`` outputs for each column of the window. For the
+    others see :func:`sum_rows`.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        names = f"{COMMON} starts width column shift padding outputs pixel to at"
+        write = Writer(builder, names, arguments)
+        zero, one = ir.Constant(LONG, 0), ir.Constant(LONG, 1)
+
+        def form(kind: int, lanes: int) -> None:
+            rows = Rows(write, kind, lanes, SWEPT)
+
+            def start_of(j: Any) -> Any:
+                inside = builder.select(builder.icmp_signed("<", j, write["width"]), j, write["width"])
+                return write.load(write.address("starts", inside, LONG), LONG, 8)
+
+            def column(j: Any, carried: list[Any]) -> list[Any]:
+                """Add a column; carried are the sums of the outputs that miss one and two columns."""
+                shift = builder.sub(write["shift"], builder.mul(j, write["column"]))
+
+                def sums(first: Any, last: Any) -> list[Any]:
+                    return write.loop(
+                        first,
+                        last,
+                        1,
+                        rows.none,
+                        lambda event, totals: rows.added(totals, builder.add(shift, rows.row(event)), event),
+                    )
+
+                found = rows.in_parts(start_of(j), start_of(builder.add(j, one)), sums)
+                output = builder.sub(builder.add(j, write["padding"]), ir.Constant(LONG, SWEPT - 1))
+                exists = builder.and_(
+                    builder.icmp_signed(">=", output, zero), builder.icmp_signed("<", output, write["outputs"])
+                )
+                with builder.if_then(exists):
+                    moved = builder.mul(output, write["pixel"])
+                    there = builder.icmp_signed(">=", write["at"], zero)
+                    at = builder.select(there, builder.add(write["at"], moved), write["at"])
+                    rows.finish(rows.plus(carried[0], found[2]), builder.add(write["to"], moved), at)
+                return [rows.plus(carried[1], found[1]), found[0]]
+
+            nothing = ir.Constant(rows.sums, [0] * lanes)
+            last = builder.add(write["width"], ir.Constant(LONG, SWEPT - 1))  # two columns of padding, as far as needed
+            write.loop(zero, last, 1, [nothing, nothing], column)
+
+        _for_each_form(write, form)
+        return context.get_dummy_value()
+
+    return types.none(*[types.int64] * 21), generate

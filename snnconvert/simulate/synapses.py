@@ -1,0 +1,335 @@
+"""What arrives at the layers of a network on a CPU: weighted spikes event by event, summed where they meet.
+
+A convolution or fully connected layer over spikes, or over what was pooled of them, adds up the weights of its events
+(events.py), also onto what a shortcut brings. All else is evaluated as it is.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnconvert.graph import Graph, Node, Operator, Role, Shape
+from snnconvert.network import SpikingNetwork, Traffic
+from snnconvert.network.weights import units
+from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
+from snnconvert.operators.affine import Affine
+from snnconvert.operators.convolution import Convolution
+from snnconvert.operators.linear import Linear
+from snnconvert.operators.selection import Selection
+from snnconvert.simulate.layers import FusedSteps, flat, memory_order, ordered
+from snnconvert.simulate.rows import SWEPT
+from snnconvert.simulate.vectors import BINARY, GRADED, LANES, WHOLE
+
+MOST = 2**31  # what an event's number must stay under
+SMALLEST, LARGEST = 2.0**-100, 2.0**60  # units of 8-bit weights
+
+
+NOTHING = np.zeros(0, np.float32)
+NO_NEURONS = FusedSteps(NOTHING, NOTHING, NOTHING, 0, 0, True)
+
+
+class Weights:
+    """The weights ``(O, C, KH, KW)`` of a convolution, laid out for its events; see events.py."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, graded: bool, swept: bool) -> None:
+        outputs, inputs, kernel_h, kernel_w = weight.shape
+        lanes = min(LANES, key=lambda lanes: -(-outputs // lanes) * (lanes // 16 + 1))
+        tiles = -(-outputs // lanes)
+        units = None if graded else units_of(weight)
+        kind = GRADED if graded else BINARY if units is None else WHOLE
+        padded = torch.zeros(tiles * lanes, inputs, kernel_h, kernel_w)
+        padded[:outputs] = weight if units is None else weight / units.reshape(-1, 1, 1, 1)
+        rows = padded.view(tiles, lanes, inputs, kernel_h, kernel_w)
+        if swept:
+            rows = rows.permute(0, 3, 2, 4, 1).reshape(tiles, kernel_h * inputs, kernel_w * lanes)
+        else:
+            rows = rows.permute(0, 4, 3, 2, 1).reshape(tiles, -1, lanes)
+            rows = torch.cat([rows, torch.zeros(tiles, 1, lanes)], 1)
+        rows = rows.to(torch.float32 if units is None else torch.int16).contiguous()
+        self.rows: NDArray[np.float32] = rows.view(torch.float32).reshape(-1).numpy()  # also of 16-bit numbers
+        self.scale, self.bias = (_filled(tiles * lanes, each) for each in (units, bias))
+        self.tiling = (
+            kind,
+            lanes,
+            tiles,
+            rows.shape[2] // (1 if units is None else 2),
+            outputs,
+            kernel_w if swept else 1,
+        )
+
+
+def _filled(size: int, values: Tensor | None) -> NDArray[np.float32]:
+    filled = torch.zeros(size)
+    if values is not None:
+        filled[: len(values)] = values
+    return filled.numpy()
+
+
+def units_of(weight: Tensor) -> Tensor | None:
+    """Return a power of two for each output, ``(O,)``, of which all its weights are multiples by -127 to 127.
+
+    None where there is none: then a sum of weights may be rounded, and one of 8-bit numbers would not equal it.
+    """
+    largest = weight.flatten(1).abs().amax(1)
+    found = units(largest)
+    if bool((found < SMALLEST).any() or (found > LARGEST).any()):
+        return None
+    whole = weight / found.reshape(-1, *[1] * (weight.ndim - 1))
+    return found if bool((whole == whole.round()).all()) else None
+
+
+class EventSynapse:
+    """A convolution or fully connected layer over values of which most are zero; the same function, up to rounding."""
+
+    def __init__(self, operator: Convolution | Linear, shape: Shape, graded: bool) -> None:
+        weight, bias = operator.weight, operator.bias
+        self._window: tuple[int, ...] = (1, 1, 1, 1, 0, 0)
+        self._space: tuple[int, ...] = (1, 1)
+        if isinstance(operator, Convolution):
+            window = operator.window
+            self._window = (*window.kernel, *window.stride, *window.before)
+            self._space = operator.infer_shape([shape])[1:]
+        else:
+            weight = weight[:, :, None, None]
+        self.by_place = bias if bias is not None and bias.ndim > 1 else None  # (O, OH, OW)
+        self._image = isinstance(operator, Convolution)
+        self._weights = Weights(weight, bias if self.by_place is None else None, graded, self._is_swept(shape))
+        self._ones = np.ones(len(self._weights.bias), np.float32)
+
+    def _is_swept(self, shape: Shape) -> bool:
+        """Tell whether each event of a column of inputs is read once for all outputs that it reaches."""
+        _, kernel, _, stride, _, padding = self._window
+        return kernel == SWEPT and stride == 1 and padding < SWEPT and self._space[-1] <= shape[-1] + padding
+
+    @property
+    def kind(self) -> int:
+        """What the loops add: weights, values times weights, or 8-bit weights."""
+        return self._weights.tiling[0]
+
+    @property
+    def channels(self) -> int:
+        """How many outputs the loops know of, those that only fill vectors among them."""
+        return len(self._ones)
+
+    def _arrays(self, x: Tensor, other: Tensor | None, factor: NDArray[np.float32] | None) -> list[Any]:
+        """Return what the loops read of the synapse, of its input and of what is added."""
+        vectors = (x.shape[:-1].numel(), 1, 1, x.shape[-1])
+        shape = (len(x), *x.shape[2:], x.shape[1]) if self._image else vectors
+        weights = self._weights
+        added = NOTHING if other is None else flat(ordered(other), 1)[0]
+        return [
+            flat(ordered(x), 1)[0],
+            shape,
+            self._window,
+            self._space,
+            weights.rows,
+            weights.tiling,
+            weights.scale,
+            weights.bias,
+            added,
+            self._ones if factor is None else factor,
+        ]
+
+    def evaluate(self, x: Tensor, other: Tensor | None, factor: NDArray[np.float32] | None) -> Tensor:
+        """Return the output of a batch and ``factor`` times ``other``, in the engine's memory order."""
+        from snnconvert.simulate.events import convolve  # numba: slow to import, and not needed on a GPU
+
+        outputs = self._weights.tiling[4]
+        shape = (len(x), outputs, *self._space) if self._image else (*x.shape[:-1], outputs)
+        out = torch.empty(shape, memory_format=memory_order(x))
+        convolve(*[*self._arrays(x, other, factor), flat(out, 1)[0], *NO_NEURONS])
+        return out
+
+    def fire(
+        self,
+        x: Tensor,
+        other: Tensor | None,
+        factor: NDArray[np.float32] | None,
+        spikes: NDArray[np.float32],
+        neurons: FusedSteps,
+    ) -> None:
+        """Let a layer of neurons take its steps under that output."""
+        from snnconvert.simulate.events import convolve
+
+        convolve(*[*self._arrays(x, other, factor), spikes, *neurons])
+
+
+@dataclass(frozen=True)
+class Term:
+    """A value of a sum: ``factor (O,) * operator(x)``, or of x itself."""
+
+    value: str
+    operator: Operator | None = None
+    factor: Tensor | None = None
+
+    def evaluate(self, x: Tensor) -> Tensor:
+        """Return the term without its factor."""
+        return x if self.operator is None else self.operator.evaluate([x])
+
+
+class Meeting:
+    """What arrives at one place: a sum of values, some of them weighted event by event."""
+
+    def __init__(self, plain: Sequence[Term], events: Sequence[tuple[EventSynapse, str]]) -> None:
+        self.inputs = (*(term.value for term in plain), *(value for _, value in events))
+        self._plain = plain
+        self._events = [synapse for synapse, _ in events]
+        self._factor: NDArray[np.float32] | None = None
+        if len(plain) == 1 and plain[0].factor is not None and self._events[0].by_place is None:
+            self._factor = _filled(self._events[0].channels, plain[0].factor)
+
+    def _before(self, inputs: Sequence[Tensor]) -> tuple[Tensor | None, NDArray[np.float32] | None]:
+        """Return the sum of all but the last of the values that come as events, and its factor."""
+        total: Tensor | None = None
+        factor = self._factor
+        for term, x in zip(self._plain, inputs, strict=False):
+            value = term.evaluate(x)
+            if term.factor is not None and factor is None:
+                value = value * term.factor.reshape(-1, *[1] * (value.ndim - 2))
+            total = value if total is None else total + value
+        for index, synapse in enumerate(self._events):
+            if synapse.by_place is not None:
+                bias = synapse.by_place[None]
+                total = bias.expand(len(inputs[-1]), *bias.shape[1:]) if total is None else total + bias
+            if index + 1 < len(self._events):
+                total, factor = synapse.evaluate(inputs[len(self._plain) + index], total, factor), None
+        return total, factor
+
+    def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return the sum for a batch."""
+        return self._events[-1].evaluate(inputs[-1], *self._before(inputs))
+
+    def fire(self, inputs: Sequence[Tensor], spikes: NDArray[np.float32], neurons: FusedSteps) -> None:
+        """Let a layer of neurons take its steps under the sum: see :class:`~snnconvert.simulate.layers.Arriving`."""
+        self._events[-1].fire(inputs[-1], *self._before(inputs), spikes, neurons)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the engine computes one value of the network in a block of steps.
+
+    A layer of neurons with an ``arriving`` current reads what that is made of.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    evaluate: Callable[[Sequence[Tensor]], Tensor]
+    arriving: Meeting | None = None
+
+
+def plain_evaluations(nodes: Sequence[Node]) -> list[Evaluation]:
+    """Return the nodes of a graph as their operators compute them."""
+    return [Evaluation(node.name, node.inputs, node.operator.evaluate) for node in nodes]
+
+
+def event_evaluations(
+    network: SpikingNetwork, graph: Graph, nodes: Sequence[Node], summed: bool = False
+) -> list[Evaluation]:
+    """Return how nodes of ``graph``, the network's, are computed on a CPU; of the spikes of a step, or ``summed`` ones.
+
+    A sum computes the synapses that only it reads, and a layer of neurons the current that only it reads.
+    """
+    synapses = {node.name: found for node in nodes if (found := _event_synapse(network, graph, node, summed))}
+    meetings: dict[str, Meeting] = {}
+    hidden: set[str] = set()
+    for node in nodes:
+        if node.name in synapses:
+            meetings[node.name] = Meeting([], [(synapses[node.name], node.inputs[0])])
+        elif node.operator.role is Role.SUM:
+            inside = {value for value in node.inputs if _is_inside(network, graph, value)}
+            weighted = [value for value in node.inputs if value in inside and value in synapses]
+            if weighted:
+                hidden |= inside
+                rest = [_term(graph, value, value in inside) for value in node.inputs if value not in weighted]
+                events = [(synapses[value], graph.by_name[value].inputs[0]) for value in weighted]
+                meetings[node.name] = Meeting(rest, events)
+    driven: dict[str, Meeting] = {}
+    for node in nodes:
+        if node.name in network.neurons and _is_fused(network, graph, node) and node.inputs[0] in meetings:
+            driven[node.name] = meetings[node.inputs[0]]
+            hidden.add(node.inputs[0])
+    listed = []
+    for node in nodes:
+        meeting = driven.get(node.name) or meetings.get(node.name)
+        if node.name not in hidden and meeting is None:
+            listed.append(Evaluation(node.name, node.inputs, node.operator.evaluate))
+        elif node.name not in hidden and meeting is not None:
+            listed.append(Evaluation(node.name, meeting.inputs, meeting.evaluate, driven.get(node.name)))
+    return listed
+
+
+def _term(graph: Graph, value: str, inside: bool) -> Term:
+    """Return what a sum reads of one of its values, with a factor for each channel where that is all."""
+    if not inside:
+        return Term(value)
+    node = graph.by_name[value]
+    (source,), operator = node.inputs, node.operator
+    if isinstance(operator, Affine) and not operator.shift.any() and _is_per_channel(operator.scale):
+        return Term(source, None, operator.scale.reshape(-1).expand(graph.shapes[value][0]))
+    if isinstance(operator, Selection) and not operator.bias.any() and _is_per_channel(operator.weight):
+        return Term(source, operator.moving, operator.weight.reshape(-1).expand(graph.shapes[value][0]))
+    return Term(source, operator)
+
+
+def _is_per_channel(scale: Tensor) -> bool:
+    return scale.ndim == 3 and scale.shape[1:].numel() == 1
+
+
+def _is_inside(network: SpikingNetwork, graph: Graph, value: str) -> bool:
+    """Tell whether a value of a sum is weighted in the sum: nobody else reads it, and it changes with time."""
+    node = graph.by_name.get(value)
+    return (
+        node is not None
+        and isinstance(node.operator, Affine | Convolution | Linear | Selection)
+        and network.traffic[value] is not Traffic.CONSTANT
+        and graph.sole_consumer(value) is not None
+    )
+
+
+def _is_fused(network: SpikingNetwork, graph: Graph, node: Node) -> bool:
+    """Tell whether neurons take their steps in the loop that computes their current, which nobody else reads."""
+    neuron, (value,) = network.neurons[node.name], node.inputs
+    return (
+        isinstance(neuron, IntegrateAndFire)
+        and not neuron.leak
+        and not neuron.refractory
+        and not network.schedule.onset_delay
+        and network.traffic[value] is not Traffic.CONSTANT
+        and graph.sole_consumer(value) is not None
+    )
+
+
+def _event_synapse(network: SpikingNetwork, graph: Graph, node: Node, summed: bool) -> EventSynapse | None:
+    """Return a synapse for the events of a node's input, where most of it is zero or it is computed once."""
+    operator = node.operator
+    if not isinstance(operator, Convolution | Linear) or network.decodes:
+        return None
+    (value,) = node.inputs
+    places = operator.weight.shape[1]
+    if isinstance(operator, Convolution):
+        window = operator.window
+        if operator.weight.ndim != 4 or operator.groups != 1 or any(step != 1 for step in window.dilation):
+            return None
+        places *= (graph.shapes[value][-1] + window.before[-1]) * window.kernel[0]
+    traffic, small = network.traffic[value], all(neuron.most <= 1 for neuron in network.neurons.values())
+    sparse = small and traffic in (Traffic.SPIKES, Traffic.CURRENT)
+    seldom = summed or sparse or traffic is Traffic.CONSTANT
+    if not seldom or places * max(LANES) >= MOST:
+        return None
+    return EventSynapse(operator, graph.shapes[value], summed or not _is_binary(network, graph, value))
+
+
+def _is_binary(network: SpikingNetwork, graph: Graph, value: str) -> bool:
+    """Tell whether a value is 0 or 1."""
+    if value in network.neurons:
+        return network.neurons[value].spikes == "binary"
+    node = graph.by_name.get(value)
+    if node is None:
+        return False
+    moves = network.pools.get(value) in ("exact", "gate") or node.operator.role is Role.IDENTITY
+    return (moves or node.operator.keeps_spikes) and all(_is_binary(network, graph, each) for each in node.inputs)

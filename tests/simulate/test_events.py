@@ -1,0 +1,184 @@
+"""Convolutions by events against torch's, exactly, where sums are exact; and one order of summation, where not."""
+
+from types import ModuleType
+from typing import Any
+
+import numba
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from snnconvert.graph import Graph
+from snnconvert.network import NormalForm, Schedule, SpikingNetwork, spiking_network
+from snnconvert.neurons import make_neuron
+from snnconvert.operators.convolution import Convolution
+from snnconvert.operators.linear import Linear
+from snnconvert.operators.window import Window
+from snnconvert.simulate import Simulator
+from snnconvert.simulate.buffers import Buffers
+from snnconvert.simulate.synapses import Evaluation, EventSynapse, event_evaluations, units_of
+from snnconvert.simulate.vectors import BINARY, GRADED, WHOLE
+
+ONE = Schedule(1)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def numbers(seed: int, shape: tuple[int, ...], most: int, unit: float) -> Tensor:
+    return torch.randint(-most, most + 1, shape, generator=seeded(seed)) * unit
+
+
+def exactly(operator: Convolution, x: Tensor) -> Tensor:
+    """Convolve in float64, row by row: channels last, torch 2.13 reads beyond an input of one channel."""
+    return operator.mapped(lambda tensor: tensor.double()).evaluate([x.double().contiguous()]).float()
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Convolution, tuple[int, int, int], int, bool, str]:
+    inputs, outputs = draw(st.sampled_from([1, 3, 16, 17, 40])), draw(st.sampled_from([1, 5, 16, 33, 64, 70]))
+    kernel = draw(st.tuples(st.integers(1, 5), st.sampled_from([1, 2, 3, 3, 3, 5])))
+    stride = draw(st.tuples(st.integers(1, 3), st.sampled_from([1, 1, 1, 2, 3])))
+    before, after = (draw(st.tuples(st.integers(0, 3), st.integers(0, 3))) for _ in range(2))
+    size = tuple(k + draw(st.integers(0, 5)) for k in kernel)
+    kind = draw(st.sampled_from(["8-bit", "dyadic"]))
+    weight = numbers(0, (outputs, inputs, *kernel), 127 if kind == "8-bit" else 2000, 2.0**-10)
+    bias = draw(st.sampled_from([None, (outputs,), "place"]))
+    operator = Convolution(weight, None, Window(kernel, stride, (1, 1), before, after))
+    if bias is not None:
+        shape = operator.infer_shape([(inputs, *size)]) if bias == "place" else bias
+        operator = Convolution(weight, numbers(1, shape, 99, 2.0**-7), operator.window)
+    return operator, (inputs, *size), draw(st.sampled_from([1, 3])), draw(st.booleans()), kind
+
+
+@settings(max_examples=150, deadline=None)
+@given(case=cases(), density=st.sampled_from([0.0, 0.1, 0.5, 1.0]), seed=st.integers(0, 99))
+def test_events_give_the_convolution(case: Any, density: float, seed: int) -> None:
+    operator, shape, samples, graded, kind = case
+    x = (torch.rand((samples, *shape), generator=seeded(seed)) < density).float()
+    x = x * numbers(seed, x.shape, 4, 0.25) if graded else x
+    x = x.to(memory_format=torch.channels_last)
+    synapse = EventSynapse(operator, shape, graded)
+    assert synapse.kind == (GRADED if graded else WHOLE if kind == "8-bit" else BINARY)
+    expected = exactly(operator, x)
+    other = numbers(seed + 1, tuple(expected.shape), 50, 0.125)
+    if operator.bias is not None and operator.bias.ndim > 1:  # which the caller adds
+        expected = expected - operator.bias
+    assert torch.equal(synapse.evaluate(x, None, None), expected)
+    assert torch.equal(synapse.evaluate(x, other, None), expected + other)
+
+
+@pytest.mark.parametrize("graded", [False, True])
+def test_events_give_the_fully_connected_layer(graded: bool) -> None:
+    operator = Linear(numbers(0, (70, 33), 99, 2.0**-9), numbers(1, (70,), 99, 0.125))
+    x = numbers(2, (5, 4, 33), 1, 0.5) if graded else (numbers(2, (5, 4, 33), 1, 1.0) > 0).float()
+    assert torch.equal(EventSynapse(operator, (4, 33), graded).evaluate(x, None, None), operator.evaluate([x]))
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_many_large_8_bit_weights_do_not_overflow(kernel: int) -> None:
+    weight = torch.full((16, 300, kernel, kernel), 127.0)
+    operator = Convolution(weight, None, Window((kernel,) * 2, (1, 1), (1, 1), (1, 1), (1, 1)))
+    synapse = EventSynapse(operator, (300, 6, 6), False)
+    assert synapse.kind == WHOLE
+    x = torch.ones(1, 300, 6, 6).to(memory_format=torch.channels_last)
+    assert torch.equal(synapse.evaluate(x, None, None), exactly(operator, x))
+
+
+def test_units_are_found_for_8_bit_weights_alone() -> None:
+    weight = torch.tensor([[127.0, -3.0], [1.0, 0.0], [0.0, 0.0]]) / 64
+    assert units_of(weight) is not None
+    assert torch.equal(units_of(weight) * torch.tensor([127, 64, 0]), weight.abs().amax(1))  # type: ignore[operator]
+    assert units_of(torch.tensor([[128.0, 1.0]])) is None  # a multiple of 1 by 128
+    assert units_of(torch.tensor([[0.1, 0.2]])) is None
+    assert units_of(torch.tensor([[1e-38]])) is None
+
+
+def network_of(nets: Any, blocks: list[str], schedule: Schedule = ONE) -> SpikingNetwork:
+    graph: Graph = nets.recipe(blocks)
+    return spiking_network(NormalForm(graph, {}), make_neuron("if", {}), "exact", schedule)
+
+
+def outputs(network: SpikingNetwork, parts: list[Tensor], block: int, threads: int) -> tuple[Tensor, list[Tensor]]:
+    before = numba.get_num_threads()
+    numba.set_num_threads(threads)
+    try:
+        runs = [next(iter(Simulator(network, block=block).run(part, [9]))) for part in parts]
+    finally:
+        numba.set_num_threads(before)
+    counts = [torch.cat([run.counts[name] for run in runs]) for name in runs[0].counts]
+    return torch.cat([run.output for run in runs]), counts
+
+
+@pytest.mark.parametrize(
+    ("blocks", "schedule"),
+    [
+        (["residual", "maximum"], Schedule(9)),
+        (["inception", "option A"], Schedule(9, warm_up=0.5)),
+        (["chain", "average"], Schedule(9, onset_delay=2)),
+    ],
+    ids=str,
+)
+def test_results_are_the_same_bits_whatever_runs_together(
+    nets: ModuleType, blocks: list[str], schedule: Schedule
+) -> None:
+    """Sums of weights that are no round numbers: each is taken in one order."""
+    network = network_of(nets, blocks, schedule)
+    x = torch.randn((6, *network.graph.input_shape), generator=seeded(0))
+    output, counts = outputs(network, [x], 4, 1)
+    threads = numba.config.NUMBA_NUM_THREADS
+    for parts, block, used in (([x[:1], x[1:]], 4, threads), (list(x.split(2)), 1, 1), ([x], 7, threads)):
+        other, others = outputs(network, parts, block, used)
+        assert torch.equal(other, output)
+        assert all(torch.equal(a, b) for a, b in zip(others, counts, strict=True))
+    assert any(count.any() for count in counts)
+
+
+def by_name(network: SpikingNetwork) -> dict[str, Evaluation]:
+    return {each.name: each for each in event_evaluations(network, network.graph, network.graph.nodes)}
+
+
+def test_sums_and_currents_that_only_one_reads_are_not_computed_apart(nets: ModuleType) -> None:
+    network = network_of(nets, ["residual"])
+    found = by_name(network)
+    driven = [name for name in network.neurons if found[name].arriving is not None]
+    assert driven
+    for name in driven:
+        (current,) = network.graph.by_name[name].inputs
+        assert current not in found
+    assert any(len(found[name].inputs) > 1 for name in driven)
+
+
+def test_current_that_others_read_too_is_computed(nets: Any) -> None:
+    net = nets.Net(2, 6, 6)
+    first = net.relu(net.conv("x", 4))
+    shared = net.conv(first, 4)
+    network = spiking_network(
+        NormalForm(net.graph(net.sum(net.relu(shared), shared)), {}), make_neuron("if", {}), "exact", Schedule(1)
+    )
+    assert shared in by_name(network)
+    assert all(each.arriving is None for each in by_name(network).values())
+
+
+@pytest.mark.parametrize("name", ["if-multi", "differential"])
+def test_spikes_that_are_no_events_are_convolved(nets: ModuleType, name: str) -> None:
+    graph = nets.recipe(["chain"])
+    network = spiking_network(NormalForm(graph, {}), make_neuron(name, {}), "exact", Schedule(1))
+    assert all(each.arriving is None for each in by_name(network).values())
+
+
+def test_room_is_lent_again_when_nothing_lives_in_it() -> None:
+    buffers = Buffers()
+    first = buffers.take((2, 3, 4, 5))
+    assert first.is_contiguous(memory_format=torch.channels_last)
+    part = first[1:].flatten(1)  # a view, or a copy: of the view alone
+    view = first.permute(0, 2, 3, 1)[1:]
+    buffers.keep([view, part])
+    assert buffers.take((2, 3, 4, 5)).data_ptr() != first.data_ptr()
+    buffers.keep([])
+    again = {buffers.take((120,)).data_ptr(), buffers.take((2, 60)).data_ptr()}
+    assert first.data_ptr() in again
+    assert buffers.take((7,)).shape == (7,)
