@@ -22,6 +22,7 @@ from snnconvert.neurons import NEURONS, Neuron, make_neuron
 from snnconvert.simulate import bytes_a_sample
 
 TRIED_ON = 96  # samples that recipes are fitted on, and as many others that they are compared on
+WHOLE = ": whole numbers from -127 to 127 times a power of two for each channel"
 MEMORY = 2**32  # bytes that fitting corrections may take; fewer samples are used where they would take more
 
 
@@ -75,6 +76,7 @@ def recipe_of(job: Job) -> Recipe:
         options.percentile_of == "nonzero",
         options.per_channel,
         options.max_pool,
+        options.weights,
     )
 
 
@@ -119,6 +121,8 @@ class Workshop:
                 f"corrected on {used} calibration samples, for T = {schedule.steps}: {', '.join(recipe.correct)}"
                 + (" (as many as fit into 4 GiB)" if fewer else "")
             )
+        if recipe.weights != "float32":
+            notes.append(f"weights are {recipe.weights}" + (WHOLE if recipe.weights == "int8" else ""))
         if schedule.onset_delay or schedule.readout_from:
             notes.append(f"every row takes {network.latency} time steps more than T: see total_steps")
         if schedule.warm_up:

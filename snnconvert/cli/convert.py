@@ -40,6 +40,7 @@ OPTIONS = {
     "reset": "convert.reset",
     "initial_potential": "convert.initial_potential",
     "max_pool": "convert.max_pool",
+    "weights": "convert.weights",
     "steps": "convert.steps",
     "seed": "seed",
     "skip_bad": "skip_bad",
@@ -89,6 +90,11 @@ Examples:
     "--max-pool",
     type=click.Choice(["exact", "gate", "average", "before"]),
     help="How max pools treat spikes; all but exact approximate. [exact]",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["float32", "bfloat16", "int8"]),
+    help="What the hardware holds; int8 has a power of two a channel. [float32]",
 )
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Samples simulated together. [16]")
 @click.option("--skip-bad", type=click.IntRange(0), metavar="N", help="Pass over up to N unreadable images. [0]")

@@ -1,0 +1,48 @@
+"""Weights as hardware holds them: 8-bit numbers times a power of two for each output channel, or bfloat16.
+
+    int8      w = q * 2^e, -127 <= q <= 127 whole, e the least that fits the largest weight of the channel
+
+A sum of 8-bit weights is a whole number of units: with it every potential, threshold and bias is one, too, as on chips.
+"""
+
+import dataclasses
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from snnconvert.graph import Operator
+from snnconvert.network.spiking import SpikingNetwork
+
+Weights = Literal["float32", "bfloat16", "int8"]
+LARGEST = 127
+
+
+def quantised(network: SpikingNetwork, weights: Weights) -> SpikingNetwork:
+    """Return the network with its weights, but no biases, rounded to a type."""
+    if weights == "float32":
+        return network
+    nodes = [dataclasses.replace(node, operator=_rounded(node.operator, weights)) for node in network.graph.nodes]
+    return dataclasses.replace(network, graph=network.graph.replace(nodes=tuple(nodes)))
+
+
+def _rounded(operator: Operator, weights: Weights) -> Operator:
+    changed = {}
+    for name, axis in operator.weights.items():
+        tensor: Tensor = getattr(operator, name)
+        changed[name] = tensor.bfloat16().float() if weights == "bfloat16" else eight_bits(tensor, axis)
+    return dataclasses.replace(operator, **changed) if changed else operator  # type: ignore[type-var]
+
+
+def eight_bits(tensor: Tensor, axis: int | None) -> Tensor:
+    """Round to 8-bit numbers in units of a power of two for each index of an axis, or for each element (None)."""
+    others = [each for each in range(tensor.ndim) if each != axis]
+    largest = tensor.abs() if axis is None or not others else tensor.abs().amax(others, keepdim=True)
+    unit = units(largest)
+    return (tensor / unit).round().clamp(-LARGEST, LARGEST) * unit
+
+
+def units(largest: Tensor) -> Tensor:
+    """Return the least power of two of which 127 reach each number; 1 for 0."""
+    exponent = torch.where(largest > 0, torch.ceil(torch.log2(largest.double() / LARGEST)), 0)
+    return torch.exp2(exponent).float()
