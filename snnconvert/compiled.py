@@ -13,7 +13,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def compiled(function: Function) -> Function:
     """Compile a loop over arrays for all threads (``numba.prange``)."""
-    settings = {"parallel": True, "nogil": True}
+    return _compiled(function, True)
+
+
+def compiled_for_one(function: Function) -> Function:
+    """Compile a loop over arrays for the thread that calls it; other threads of Python go on."""
+    return _compiled(function, False)
+
+
+def _compiled(function: Function, parallel: bool) -> Function:
+    settings = {"parallel": parallel, "nogil": True}
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(_place(before))
     try:

@@ -7,6 +7,7 @@ has the same bits whatever block, batch or thread it is computed in.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import torch
@@ -22,6 +23,7 @@ from snnconvert.simulate.sequential import Counts, Rates, Sequential, is_sequent
 from snnconvert.simulate.synapses import Evaluation, event_evaluations, plain_evaluations
 
 BLOCK = 4  # time steps that go through the network together
+LEAST = 4  # samples that a thread of its own is worth
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,18 @@ class Readout:
     def estimate(self) -> Tensor:
         """What the spikes so far say of the ANN's output."""
         return self.output if self.decoded else self.output / self.t
+
+
+def _joined(parts: Sequence[Readout]) -> Readout:
+    """Return the readout of a batch from those of its parts."""
+    first = parts[0]
+    counts = {name: torch.cat([part.counts[name] for part in parts]) for name in first.counts}
+    events = {
+        name: counts[name] if first.events[name] is first.counts[name] else torch.cat([p.events[name] for p in parts])
+        for name in first.events
+    }
+    rates = {name: torch.cat([part.rates[name] for part in parts]) for name in first.rates}
+    return Readout(first.t, torch.cat([part.output for part in parts]), counts, events, rates, first.decoded)
 
 
 class Simulator:
@@ -83,7 +97,6 @@ class Simulator:
         by_events = self.fused and self.device.type == "cpu"
         return event_evaluations(self.network, self.graph, nodes, summed) if by_events else plain_evaluations(nodes)
 
-    @torch.no_grad()
     def run(self, x: Tensor, steps: Sequence[int]) -> Iterator[Readout]:
         """Present a batch ``(N, ...)`` as a constant current and yield a readout at each of the steps (ascending).
 
@@ -98,6 +111,24 @@ class Simulator:
                 f"--steps: {max(steps)} steps, but with an onset delay the network fires for {self.schedule.steps}",
                 "convert it with these --steps",
             )
+        parts = x.tensor_split(self._threads(len(x)))
+        if len(parts) == 1:
+            yield from self._run(x, steps)
+            return
+        with ThreadPoolExecutor(len(parts), "snnconvert-simulate") as pool:
+            runs = [self._run(part, steps) for part in parts]
+            for _ in steps:
+                yield _joined(list(pool.map(next, runs)))
+
+    def _threads(self, samples: int) -> int:
+        """Return how many threads each run a part of a batch; a result does not depend on them."""
+        if self._sequential is not None or not self.fused or self.device.type != "cpu":
+            return 1  # torch's own threads
+        return max(1, min(torch.get_num_threads(), samples // LEAST))
+
+    @torch.no_grad()
+    def _run(self, x: Tensor, steps: Sequence[int]) -> Iterator[Readout]:
+        """Run samples in this thread."""
         constants = {self.graph.input: channels_last(x.to(self.device))}
         for node in self._constant:
             constants[node.name] = node.evaluate([constants[value] for value in node.inputs])

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from snnconvert.compiled import compiled
+from snnconvert.compiled import compiled_for_one
 from snnconvert.simulate.fused import advance
 from snnconvert.simulate.rows import SWEPT, sum_rows, sweep_row
 from snnconvert.simulate.vectors import GRADED, GROUP, append_events, append_values
@@ -103,7 +103,7 @@ def _room(rows: int, shape: Shape, window: Window, graded: bool) -> tuple[NDArra
     )
 
 
-@compiled
+@compiled_for_one
 def convolve(
     x: Floats,
     shape: Shape,
@@ -143,7 +143,7 @@ def convolve(
     rows = max(1, min(height, ROOM // (window[0] * shape[2] * shape[3]), CURRENTS // (block * row_size)))
     strips = (height + rows - 1) // rows
     next_row = neurons if drive.size > neurons else 0
-    for job in numba.prange(samples * strips):
+    for job in range(samples * strips):
         sample, first = job // strips, job % strips * rows
         last = min(first + rows, height)
         room = _room(last - first, shape, window, tiling[0] == GRADED)

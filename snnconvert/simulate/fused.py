@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from snnconvert.compiled import compiled
+from snnconvert.compiled import compiled, compiled_for_one
 from snnconvert.simulate.firing import fire
 from snnconvert.simulate.vectors import LANES
 
@@ -53,7 +53,7 @@ def advance(
         fire(*arrays, *timing, number - whole, biased, subtract, False)
 
 
-@compiled
+@compiled_for_one
 def integrate_and_fire(
     current: Floats,
     spikes: Floats,
@@ -75,7 +75,7 @@ def integrate_and_fire(
     pieces = (neurons + CHUNK - 1) // CHUNK
     stride = size if current.size > size else 0
     next_row = neurons if bias.size > neurons else 0
-    for chunk in numba.prange(size // neurons * pieces):
+    for chunk in range(size // neurons * pieces):
         row = chunk % pieces * CHUNK
         first = chunk // pieces * neurons + row
         number = min(CHUNK, neurons - row)
