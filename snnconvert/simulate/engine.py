@@ -6,6 +6,7 @@ one of T steps once (see sequential.py). On a CPU spikes are weighted event by e
 has the same bits whatever block, batch or thread it is computed in.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ from snnconvert.simulate.readout import LinearReadout, SteppedReadout, ahead_of_
 from snnconvert.simulate.sequential import Counts, Rates, Sequential, is_sequential
 from snnconvert.simulate.synapses import Evaluation, event_evaluations, plain_evaluations
 
-BLOCK = 4  # time steps that go through the network together
+BLOCK = 8  # time steps that go through the network together, at most
+ROOM = 2**22  # and numbers of the largest value in a block
 LEAST = 4  # samples that a thread of its own is worth
 
 
@@ -63,14 +65,15 @@ class Simulator:
     """A spiking network on a device, ready to run batches; ``fused=False`` runs the plain torch steps instead.
 
     Where layers run one after the other, the network is evaluated once on counts, and not on the spikes of each step;
-    ``counting=False`` takes the steps there, too.
+    ``counting=False`` takes the steps there, too. ``block`` steps go through the network together, by default as many
+    as caches like; they change no result.
     """
 
     def __init__(
         self,
         network: SpikingNetwork,
         device: torch.device | str = "cpu",
-        block: int = BLOCK,
+        block: int | None = None,
         fused: bool = True,
         counting: bool = True,
     ) -> None:
@@ -81,6 +84,7 @@ class Simulator:
         self.schedule = network.schedule
         self.graph = network.graph.mapped(lambda tensor: channels_last(tensor.to(self.device)))
         self._emitters = [node.name for node in network.emitters]
+        self._largest = max(math.prod(shape) for shape in self.graph.shapes.values())
         varying = [node for node in self.graph.nodes if network.traffic[node.name] is not Traffic.CONSTANT]
         constant = [node for node in self.graph.nodes if network.traffic[node.name] is Traffic.CONSTANT]
         tail, needed = linear_tail(network), ahead_of_neurons(network)
@@ -143,9 +147,10 @@ class Simulator:
         if self._tail is not None:
             output = LinearReadout(self._tail, self.graph.output, blocks)
         begins, latency = self.schedule.readout_from, self.network.latency
+        block = self.block or max(1, min(BLOCK, ROOM // (x.shape[0] * self._largest)))
         for stop in steps:
             while blocks.now < stop + latency:
-                length = min(self.block, stop + latency - blocks.now)
+                length = min(block, stop + latency - blocks.now)
                 if blocks.now < begins:  # a block ends where the readout begins
                     length = min(length, begins - blocks.now)
                 blocks.advance(length)

@@ -124,7 +124,7 @@ def test_constant_values_are_computed_once(nets: ModuleType, monkeypatch: pytest
         return original(self, inputs)
 
     monkeypatch.setattr(first, "evaluate", evaluate)
-    simulator = Simulator(network, fused=False)
+    simulator = Simulator(network, block=4, fused=False)
     read(simulator, torch.ones(1, *network.graph.input_shape), [40])
     convolutions = [id(node.operator) for node in simulator.graph.nodes if isinstance(node.operator, first)]
     assert [evaluated.count(each) for each in convolutions] == [1, 10]
@@ -154,7 +154,8 @@ def live_elements() -> int:
 def test_memory_does_not_grow_with_the_steps(nets: ModuleType, fused: bool) -> None:
     network = spiking(nets.recipe(["residual", "inception", "maximum"]))
     x = torch.ones(2, *network.graph.input_shape)
-    simulator = Simulator(network, fused=fused)
+    block = 4
+    simulator = Simulator(network, block=block, fused=fused)
     largest, held = [], []
     for steps in (8, 64):
         with Largest() as mode:
@@ -165,5 +166,5 @@ def test_memory_does_not_grow_with_the_steps(nets: ModuleType, fused: bool) -> N
     assert (
         largest[0]
         == largest[1]
-        <= simulator.block * 2 * max(shape.numel() for shape in map(torch.Size, network.graph.shapes.values()))
+        <= block * 2 * max(shape.numel() for shape in map(torch.Size, network.graph.shapes.values()))
     )
