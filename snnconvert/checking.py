@@ -1,0 +1,125 @@
+"""Measures what is to be compared with a baseline: a bundle, as it says or as it runs, or a model that is converted."""
+
+import copy
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnconvert.config import absolute_paths, build_job, parse_yaml, read_document, set_path
+from snnconvert.errors import UsageError
+from snnconvert.gate.baseline import validated
+from snnconvert.gate.measurement import Measurement, model_of, run_measurement, stored_measurement
+from snnconvert.gate.schema import Baseline, Entry, Gate
+from snnconvert.report.manifest import verify_bundle
+
+if TYPE_CHECKING:
+    from snnconvert.conversion import Progress  # its module needs torch
+
+PERSONAL = ("model", "device", "workers", "trust_model", "calib.path", "eval.path")  # options of a machine or a run
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user says about the networks to check: samples, and the name in the baseline of a single one.
+
+    ``anew`` where a new baseline is made of them: then they are run at their own steps.
+    """
+
+    baseline: Path
+    data: str | None = None
+    calib: str | None = None
+    name: str | None = None
+    trust_model: bool = False
+    anew: bool = False
+
+
+def measured(
+    target: Path, baseline: Baseline | None, request: Request, progress: "Progress"
+) -> tuple[str, Measurement]:
+    """Return the name of a network in the baseline, and what it does.
+
+    Raises:
+        UsageError: the baseline has no network of that name (E303).
+        SnnError: what converting and evaluating raise.
+    """
+    where = str(request.baseline)
+    if not target.is_dir():
+        name = request.name or target.stem
+        if baseline is None:
+            raise UsageError(
+                "E003", f"{target}: {where} does not say how to convert it", "convert it, check the bundle"
+            )
+        return name, _converted(target, baseline.entry(name, where), request, progress)
+    verify_bundle(target)
+    name = request.name or Path(model_of(target).file).stem
+    steps = None
+    if baseline is not None and not request.anew:
+        steps = [row.t for row in baseline.entry(name, where).steps]
+    options = _portable(read_document(target / "config.yaml")[0])
+    if request.data is None:
+        return name, stored_measurement(target, options)
+    return name, run_measurement(target, options, request.data, steps, _heard(progress))
+
+
+def _converted(target: Path, entry: Entry, request: Request, progress: "Progress") -> Measurement:
+    """Convert a model as the baseline says, in a place that is gone afterwards, and return what it does."""
+    from snnconvert import pipeline  # late: a bundle whose predictions are stored does without torch
+
+    document = copy.deepcopy(entry.options)
+    paths = {"model": str(target), "calib.path": request.calib, "eval.path": request.data}
+    for path, value in {**paths, "trust_model": request.trust_model}.items():
+        set_path(document, {}, path, value)
+    absolute_paths(document, Path())
+    job = build_job(document, f"{request.baseline}: {entry.name}.options")
+    with tempfile.TemporaryDirectory(prefix="snnconvert-check-") as folder:
+        bundle = Path(folder, "bundle")
+        pipeline.run(job, bundle, False, "snnconvert check", progress)
+        options = _portable(read_document(bundle / "config.yaml")[0])
+        found = stored_measurement(bundle, options, "converted")
+    return dataclasses.replace(found, target=str(target))
+
+
+def _heard(progress: "Progress") -> Callable[[int, int], None]:
+    """Return a function of (done, all) that tells of the samples run."""
+    before = 0
+
+    def reached(done: int, total: int) -> None:
+        nonlocal before
+        if before == 0:
+            progress.stage("check", total)
+        progress.advance(done - before)
+        before = done
+
+    return reached
+
+
+def _portable(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a job that mean the same everywhere."""
+    found = copy.deepcopy(document)
+    for path in PERSONAL:
+        *parents, last = path.split(".")
+        place: Any = found
+        for part in parents:
+            place = place.get(part)
+        if isinstance(place, dict):
+            place.pop(last, None)
+    return found
+
+
+def gate_of(base: Gate, margin: float | None, alpha: float | None, rails: Sequence[str]) -> Gate:
+    """Return a gate with what a user says instead of it; ``rails`` are like ``min_accuracy=90``, read as YAML.
+
+    Raises:
+        UsageError: no such rail, or no such value of it (E003).
+    """
+    given = {"margin": margin, "alpha": alpha}
+    document = base.model_dump() | {name: value for name, value in given.items() if value is not None}
+    for assignment in rails:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise UsageError("E003", f"--rail: expected NAME=VALUE, got '{assignment[:80]}'", "min_accuracy=90")
+        document["rails"][name] = parse_yaml(text, f"--rail {name}")[0]
+    return validated(Gate, document, "--margin, --alpha, --rail", "E003")
