@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,7 @@ def measured(
     steps = None
     if baseline is not None and not request.anew:
         steps = [row.t for row in baseline.entry(name, where).steps]
-    options = _portable(read_document(target / "config.yaml")[0])
+    options = _options_of(target)
     if request.data is None:
         return name, stored_measurement(target, options)
     return name, run_measurement(target, options, request.data, steps, _heard(progress))
@@ -77,8 +77,7 @@ def _converted(target: Path, entry: Entry, request: Request, progress: "Progress
     with tempfile.TemporaryDirectory(prefix="snnconvert-check-") as folder:
         bundle = Path(folder, "bundle")
         pipeline.run(job, bundle, False, "snnconvert check", progress)
-        options = _portable(read_document(bundle / "config.yaml")[0])
-        found = stored_measurement(bundle, options, "converted")
+        found = stored_measurement(bundle, _options_of(bundle), "converted")
     return dataclasses.replace(found, target=str(target))
 
 
@@ -96,30 +95,37 @@ def _heard(progress: "Progress") -> Callable[[int, int], None]:
     return reached
 
 
-def _portable(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a job that mean the same everywhere."""
-    found = copy.deepcopy(document)
+def _options_of(bundle: Path) -> dict[str, Any]:
+    """Return the options that a bundle was made with, but those of one machine or run."""
+    file = bundle / "config.yaml"
+    found: dict[str, Any] = build_job(read_document(file)[0], str(file)).model_dump(mode="json")
     for path in PERSONAL:
         *parents, last = path.split(".")
-        place: Any = found
+        place = found
         for part in parents:
-            place = place.get(part)
-        if isinstance(place, dict):
-            place.pop(last, None)
+            place = place[part]
+        del place[last]
     return found
 
 
-def gate_of(base: Gate, margin: float | None, alpha: float | None, rails: Sequence[str]) -> Gate:
-    """Return a gate with what a user says instead of it; ``rails`` are like ``min_accuracy=90``, read as YAML.
+def gate_of(base: Gate, given: Mapping[str, Any]) -> Gate:
+    """Return a gate with what a user gives instead of it: ``margin``, ``alpha``, ``steps``, ``rail``; None is nothing.
+
+    A rail is like ``min_accuracy=90``, its value read as YAML.
 
     Raises:
-        UsageError: no such rail, or no such value of it (E003).
+        UsageError: no such rail, or no such value (E003).
     """
-    given = {"margin": margin, "alpha": alpha}
-    document = base.model_dump() | {name: value for name, value in given.items() if value is not None}
-    for assignment in rails:
+    if given["steps"] is not None:
+        from snnconvert.report.evaluator import parse_steps  # late: its imports need torch
+
+        given = {**given, "steps": list(parse_steps(given["steps"]))}
+    document = base.model_dump() | {
+        name: given[name] for name in ("margin", "alpha", "steps") if given[name] is not None
+    }
+    for assignment in given["rail"]:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError("E003", f"--rail: expected NAME=VALUE, got '{assignment[:80]}'", "min_accuracy=90")
         document["rails"][name] = parse_yaml(text, f"--rail {name}")[0]
-    return validated(Gate, document, "--margin, --alpha, --rail", "E003")
+    return validated(Gate, document, "--steps, --margin, --alpha, --rail", "E003")

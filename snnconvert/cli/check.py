@@ -43,11 +43,12 @@ Rails: min_accuracy, min_agreement (percent), max_drop_vs_ann (points), max_spik
 @click.option("--data", metavar="PATH", help="Samples to run. [of a bundle: none, its stored predictions count]")
 @click.option("--calib", metavar="PATH", help="Convert a MODEL with these, and the options of the baseline.")
 @click.option("--name", metavar="NAME", help="Of the network in the baseline. [the model file's]")
+@click.option("--steps", metavar="LIST", help="Time steps to gate. [the baseline's, or the largest]")
 @click.option("--margin", type=float, metavar="POINTS", help="Accuracy that may be lost. [the baseline's, or 1.0]")
 @click.option("--alpha", type=float, metavar="P", help="Chance of a wrong PASS or FAIL. [the baseline's, or 0.05]")
 @click.option("--rail", multiple=True, metavar="NAME=VALUE", help="One more limit, such as min_accuracy=90.")
 @click.option("--strict", is_flag=True, help="Exit with 6 where the verdict is INCONCLUSIVE.")
-@click.option("--update", is_flag=True, help="Write the baseline, margin, alpha and rails; exits with 1.")
+@click.option("--update", is_flag=True, help="Write the baseline, with steps, margin, alpha and rails; exits with 1.")
 @click.option("--reason", metavar="TEXT", help="Why the baseline is written; stands in it.")
 @click.option("--junit", metavar="FILE", help="Write JUnit XML, too.")
 @click.option("--markdown", metavar="FILE", help="Write Markdown, too.")
@@ -120,7 +121,7 @@ def tell(place: Path, old: "tuple[Baseline, bytes]", found: "Found", given: dict
     judgements = []
     for name, measurement in found:
         entry = old[0].entry(name, str(place))
-        gate = gate_of(entry.gate, given["margin"], given["alpha"], given["rail"])
+        gate = gate_of(entry.gate, given)
         judgements.append(judge(entry, read_predictions(place, entry), measurement, gate, str(place)))
     report(judgements, place, given, common)
     verdict = overall(judgements)
@@ -165,8 +166,7 @@ def update(place: Path, old: "Old", found: "Found", given: dict[str, Any], commo
     names = [name for name, _ in found]
     check_update(place, given["reason"], names)
     gates = {entry.name: entry.gate for entry in old[0].models} if old else {}
-    said = (given["margin"], given["alpha"], given["rail"])
-    measurements = [(name, each, gate_of(gates.get(name, Gate()), *said)) for name, each in found]
+    measurements = [(name, each, gate_of(gates.get(name, Gate()), given)) for name, each in found]
     baseline = write_baseline(place, old, measurements, given["reason"])
     written = [baseline.entry(name, str(place)) for name in names]
     if common.as_json:

@@ -29,8 +29,15 @@ class Measurement:
     rows: tuple[Row, ...]
 
     def entry(self, name: str, gate: Gate) -> Entry:
-        """Return what a baseline holds of this; its predictions are still to be stored."""
+        """Return what a baseline holds of this; its predictions are still to be stored.
+
+        Raises:
+            UsageError: the gate is on steps that were not measured (E003).
+        """
         found = self.predictions
+        if missing := [t for t in gate.steps if self.row(t) is None]:
+            known = ", ".join(str(row.t) for row in self.rows)
+            raise UsageError("E003", f"--steps: {self.target} has no row of T = {missing[0]}, but of {known}")
         ann = int((found.ann == found.label).sum()) if found.labelled and bool((found.ann >= 0).all()) else None
         return Entry(
             name=name,

@@ -60,7 +60,11 @@ def write_baseline(
         reason=reason.strip(),
         models=[entries[name] for name in sorted(entries)],
     )
-    _write(path, files, baseline.to_json())
+    try:
+        content = baseline.to_json()
+    except ValueError as problem:  # infinity, say, which YAML can hold
+        raise UsageError("E303", f"{path}: options that JSON cannot hold ({problem})", "convert without them") from None
+    _write(path, files, content)
     for gone in _paths(path, before) - _paths(path, baseline.models):
         with suppress(OSError):
             gone.unlink()
