@@ -21,19 +21,22 @@ if TYPE_CHECKING:
 REGRESSION, UNDECIDED = 1, 6  # exit statuses
 EPILOG = """\b
 Examples:
-  snnconvert check net_snn --baseline snn-baseline.json --update --reason "first release"
-  snnconvert check net_snn --baseline snn-baseline.json --data test.npz
-  snnconvert check net.onnx --baseline snn-baseline.json --calib train.npz --data test.npz
-  snnconvert check *_snn --baseline snn-baseline.json --junit check.xml --strict
+  snnconvert check net_snn --baseline b.json --update --reason "release 1"
+  snnconvert check net_snn --baseline b.json --data test.npz --strict
+  snnconvert check net.onnx --baseline b.json --calib a.npz --data b.npz
+  snnconvert check *_snn --baseline b.json --junit j.xml --rail max_synops=5
 
 \b
-PASS          the drop of accuracy is proven to be under the margin; or no prediction changed
-FAIL          the drop is over the margin, and no accident; or a limit (--rail) is broken; status 1
-INCONCLUSIVE  too few samples to tell; status 0, with --strict 6
+PASS          the drop of accuracy is proven to be under the margin,
+              or no prediction changed
+FAIL          the drop is over the margin and no accident, or a rail broken
+INCONCLUSIVE  too few samples to tell; it is said how many would do
+Exit status 0, 1 and, for INCONCLUSIVE, 0 or with --strict 6.
 
 \b
-Rails: min_accuracy, min_agreement (percent), max_drop_vs_ann (points), max_spikes_per_sample, max_synops
-(percent more than the baseline), max_steps_to_reach={accuracy: 90, steps: 32}.
+Rails: min_accuracy, min_agreement (percent), max_drop_vs_ann (points),
+max_spikes_per_sample, max_synops (percent more than the baseline),
+max_steps_to_reach={accuracy: 90, steps: 32}.
 """
 
 
@@ -89,7 +92,7 @@ def refuse(targets: tuple[str, ...], given: dict[str, Any]) -> None:
         raise UsageError("E003", "--reason: only a new baseline has one", "--update writes it")
     for target in map(Path, targets):
         if not target.exists():
-            raise UsageError("E001", f"{target}: no such bundle or model")
+            raise UsageError("E001", f"{target}: no such bundle or model", "snnconvert MODEL --calib PATH makes one")
         if target.is_dir() and given["calib"] is not None:
             raise UsageError("E003", f"--calib: {target} is a bundle, calibrated already", "--data PATH runs it")
         if not target.is_dir() and given["calib"] is None:

@@ -9,6 +9,7 @@ from enum import IntEnum
 from statistics import NormalDist
 
 POWER = 0.8  # chance with which a number of samples is meant to decide
+ROUNDING = 1e-12  # a drop is on the margin where it is nearer to it than this
 
 
 class Verdict(IntEnum):
@@ -49,7 +50,7 @@ class Difference:
         if self.high < margin:
             return Verdict.PASS
         certain = self.low > 0 and (self.p if p is None else p) < self.alpha
-        return Verdict.FAIL if self.drop > margin and certain else Verdict.INCONCLUSIVE
+        return Verdict.FAIL if self.drop > margin + ROUNDING and certain else Verdict.INCONCLUSIVE
 
     def needed(self, margin: float) -> int | None:
         """Return how many samples would decide, with a chance of :data:`POWER`, were the true drop the measured one.
@@ -58,7 +59,7 @@ class Difference:
         """
         side, power = normal_quantile(1 - self.alpha), normal_quantile(POWER)
         gap = margin - self.drop
-        if math.isclose(gap, 0, abs_tol=1e-12):
+        if abs(gap) <= ROUNDING:
             return None
         if gap > 0:
             enough = max(self.variance * ((side + power) / gap) ** 2, side**2 * (1 - margin) / margin)

@@ -40,14 +40,14 @@ def judge_rails(rails: Rails, entry: Entry, now: Measurement, after: Predictions
         return
     known = after.ann >= 0
     if rails.min_accuracy is not None:
-        accuracy = 100 * float((answers == _labels(after, "min_accuracy")).mean())
+        accuracy = _percent(answers == _labels(after, "min_accuracy"))
         yield _limit("min_accuracy", t, accuracy, rails.min_accuracy, "%", least=True)
     if rails.max_drop_vs_ann is not None:
         label = _labels(after, "max_drop_vs_ann")[_some(known, "max_drop_vs_ann")]
-        drop = 100 * float((after.ann[known] == label).mean() - (answers[known] == label).mean())
+        drop = 100 * int((after.ann[known] == label).sum() - (answers[known] == label).sum()) / len(label)
         yield _limit("max_drop_vs_ann", t, drop, rails.max_drop_vs_ann, "points")
     if rails.min_agreement is not None:
-        agreement = 100 * float((answers == after.ann)[_some(known, "min_agreement")].mean())
+        agreement = _percent((answers == after.ann)[_some(known, "min_agreement")])
         yield _limit("min_agreement", t, agreement, rails.min_agreement, "%", least=True)
     if rails.max_spikes_per_sample is not None:
         more = _increase(old.spikes_per_sample, new.spikes_per_sample)
@@ -69,12 +69,17 @@ def _limit(rail: str, t: int, measured: float, limit: float, unit: str, least: b
 
 def _reached(reach: Reach, after: Predictions) -> Finding:
     truth = after.truth
-    right = [100 * float((after.at(t) == truth).mean()) for t in after.steps]
+    right = [_percent(after.at(t) == truth) for t in after.steps]
     first = next((t for t, value in zip(after.steps, right, strict=True) if value >= reach.accuracy), None)
     kept = first is not None and first <= reach.steps
     told = f"{reach.accuracy:g} % reached {'nowhere' if first is None else f'at T = {first}'}, at most {reach.steps}"
     numbers = {"measured": first, "limit": reach.steps, "accuracy": reach.accuracy, "unit": "steps"}
     return Finding("max_steps_to_reach", None, Verdict.PASS if kept else Verdict.FAIL, told, numbers)
+
+
+def _percent(right: np.ndarray) -> float:
+    """Return the share of what is true, rounded once: 97.1 % of 1,000 samples is 97.1 to the bit."""
+    return 100 * int(right.sum()) / len(right)
 
 
 def _increase(old: float, new: float) -> float:
