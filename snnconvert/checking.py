@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnconvert.config import absolute_paths, build_job, parse_yaml, read_document, set_path
 from snnconvert.errors import UsageError
-from snnconvert.gate.baseline import validated
+from snnconvert.gate.baseline import read_predictions, validated
 from snnconvert.gate.measurement import Measurement, model_of, run_measurement, stored_measurement
 from snnconvert.gate.schema import Baseline, Entry, Gate
 from snnconvert.report.manifest import verify_bundle
@@ -55,13 +55,15 @@ def measured(
         return name, _converted(target, baseline.entry(name, where), request, progress)
     verify_bundle(target)
     name = request.name or Path(model_of(target).file).stem
-    steps = None
-    if baseline is not None and not request.anew:
-        steps = [row.t for row in baseline.entry(name, where).steps]
+    entry = None if baseline is None or request.anew else baseline.entry(name, where)
     options = _options_of(target)
     if request.data is None:
         return name, stored_measurement(target, options)
-    return name, run_measurement(target, options, request.data, steps, _heard(progress))
+    if entry is None:
+        return name, run_measurement(target, options, request.data, _heard(progress))
+    before = read_predictions(request.baseline, entry)
+    steps, wanted = [row.t for row in entry.steps], None if before is None else frozenset(before.ids)
+    return name, run_measurement(target, options, request.data, _heard(progress), steps, wanted)
 
 
 def _converted(target: Path, entry: Entry, request: Request, progress: "Progress") -> Measurement:

@@ -36,6 +36,7 @@ def as_document(judgements: Sequence[Judgement], baseline: str, strict: bool) ->
                 "samples": judgement.samples,
                 "labelled": judgement.labelled,
                 "paired": judgement.paired,
+                "left_out": judgement.left_out,
                 "changed": list(judgement.changed),
                 "findings": [
                     {
@@ -81,6 +82,8 @@ def notes(judgement: Judgement) -> list[str]:
         told.append(
             "the baseline's predictions are missing: its counts are compared, which sees less than sample by sample"
         )
+    if judgement.left_out:
+        told.append(f"{judgement.left_out:,} samples of the data are none of the baseline's, and were left out")
     if judgement.changed:
         told.append(f"changed since the baseline: {printable(', '.join(judgement.changed), MOST)}")
     return told

@@ -1,8 +1,8 @@
 """What a bundle did, in the form in which it is compared with a baseline."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ NO_CLASSES = "its outputs are no classes: there are no answers that a gate could
 
 @dataclass(frozen=True)
 class Measurement:
-    """The answers of a network and what they cost; ``source`` tells whether it was run just now."""
+    """The answers of a network and what they cost; ``source`` tells whether it was run just now.
+
+    ``left_out`` samples of the data that it was run on are none of the baseline's.
+    """
 
     target: str
     source: str
@@ -27,6 +30,7 @@ class Measurement:
     options: dict[str, Any]
     predictions: Predictions
     rows: tuple[Row, ...]
+    left_out: int = 0
 
     def entry(self, name: str, gate: Gate) -> Entry:
         """Return what a baseline holds of this; its predictions are still to be stored.
@@ -75,27 +79,33 @@ def stored_measurement(bundle: Path, options: dict[str, Any], source: str = "sto
 
 
 def run_measurement(
-    bundle: Path, options: dict[str, Any], data: str, steps: list[int] | None, advance: Callable[[int, int], None]
+    bundle: Path,
+    options: dict[str, Any],
+    data: str,
+    advance: Callable[[int, int], None],
+    steps: list[int] | None = None,
+    wanted: Set[str] | None = None,
 ) -> Measurement:
-    """Run a bundle on samples, as ``snnconvert evaluate`` does; ``steps`` None means those of the conversion.
+    """Run a bundle on samples, as ``snnconvert evaluate`` does: at its own steps, or these; on all, or these.
 
     Raises:
         SnnError: what opening and running a bundle raises.
     """
-    from snnconvert.report.evaluator import Evaluator  # late: ONNX Runtime and torch
+    from snnconvert.gate.run import ChosenSamples  # late: ONNX Runtime and torch
 
     verify_bundle(bundle)
-    evaluator = Evaluator(bundle)
+    evaluator = ChosenSamples(bundle, wanted)
     if evaluator.about["classes"] is None:
         raise UsageError("E303", f"{bundle}: {NO_CLASSES}", "compare output_error in metrics.json")
-    dataset, indices, ids = evaluator.samples(data)
     document, outcomes = evaluator.evaluate(data, steps, advance)
+    dataset, indices, ids = evaluator.samples(data)
     label = np.full(len(ids), -1) if dataset.labels is None else dataset.labels[indices]
     predictions = Predictions(tuple(ids), label, outcomes.ann, outcomes.steps, outcomes.snn.T)
     if predictions.truth is None:
         message = f"{data}: no labels, and for some samples the bundle does not hold the ANN's answer"
         raise DataError("E204", message, "give labels, or the samples that the conversion was evaluated on")
-    return _measurement(bundle, "run", model_of(bundle), options, predictions, document)
+    found = _measurement(bundle, "run", model_of(bundle), options, predictions, document)
+    return replace(found, left_out=evaluator.left_out)
 
 
 def _measurement(

@@ -4,7 +4,7 @@ Of several gated steps each must PASS, which needs no correction; that one of th
 them there are, so their probabilities are corrected (Holm).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from snnconvert.errors import DataError, UsageError
@@ -30,7 +30,8 @@ class Judgement:
     labelled: bool
     paired: bool
     changed: tuple[str, ...]
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[Finding, ...]
+    left_out: int = 0
 
     @property
     def verdict(self) -> Verdict:
@@ -71,6 +72,7 @@ def judge(entry: Entry, before: Predictions | None, now: Measurement, gate: Gate
         before is not None,
         tuple(changes(entry, now)),
         tuple(findings),
+        now.left_out,
     )
 
 

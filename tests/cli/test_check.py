@@ -54,7 +54,7 @@ def forget(baseline: Path) -> Callable[[], None]:
         (["net_snn", "--margin", "0"], 2, "error[E003]: --steps, --margin, --alpha, --rail: margin: "),
         (["net_snn", "--steps", "2"], 2, "error[E303]: net_snn: has no row of T = 2, but of 1, 4"),
         (["net_snn", "--junit", "none/j.xml"], 5, "error[E401]: none/j.xml: there is no folder"),
-        (["net_snn", "--data", "calib.npz"], 4, "error[E201]: net_snn: 32 of the 32 samples"),
+        (["net_snn", "--data", "calib.npz"], 4, "error[E201]: calib.npz: holds no sample of the baseline"),
     ],
 )
 def test_refusals(
@@ -111,6 +111,22 @@ def test_a_bundle_is_run_on_data(cli: Callable, baseline: Path, bundle: Path, di
     (found,) = json.loads(result.out)["models"]
     assert (found["source"], found["samples"], found["paired"]) == ("run", 32, True)
     assert found["findings"][0]["identical"]
+
+
+def test_the_samples_of_the_baseline_are_found_among_others_in_any_order(
+    cli: Callable, baseline: Path, bundle: Path, digits: dict[str, Path], inputs: Path
+) -> None:
+    sets = [np.load(digits[name]) for name in ("eval", "calib")]
+    images, labels = (np.concatenate([each[name] for each in sets])[::-1] for name in ("images", "labels"))
+    np.savez(inputs / "all.npz", images=images, labels=labels)
+    result = cli("check", bundle, "--baseline", baseline, "--data", inputs / "all.npz")
+    assert result.status == 0
+    assert "no prediction changed" in result.out
+    assert "40 samples of the data are none of the baseline's, and were left out" in result.out
+    np.savez(inputs / "some.npz", images=images[-20:], labels=labels[-20:])
+    result = cli("check", bundle, "--baseline", baseline, "--data", inputs / "some.npz")
+    assert result.status == 4
+    assert "12 of the 32 samples of the baseline" in result.complaint[0]
 
 
 def test_a_model_is_converted_as_the_baseline_says_and_nothing_of_it_stays(
@@ -251,8 +267,10 @@ def test_without_labels_agreement_is_gated(
     assert "no labels: agreement with the ANN stands in for accuracy" in result.out
     with np.load(digits["eval"]) as data:
         np.save(inputs / "unknown.npy", data["images"])
-    result = cli("check", out, "--baseline", path, "--data", inputs / "unknown.npy")
+    update = ("--update", "--reason", "others")
+    result = cli("check", out, "--baseline", path, "--data", inputs / "unknown.npy", *update)
     assert result.complaint[0].startswith("error[E204]: ")
+    assert "the bundle does not hold the ANN's answer" in result.complaint[0]
 
 
 def test_help_has_examples_that_parse() -> None:
