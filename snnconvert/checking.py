@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snnconvert.config import absolute_paths, build_job, parse_yaml, read_document, set_path
+from snnconvert.config import Job, absolute_paths, build_job, parse_yaml, read_document, set_path
 from snnconvert.errors import UsageError
 from snnconvert.gate.baseline import read_predictions, validated
 from snnconvert.gate.measurement import Measurement, model_of, run_measurement, stored_measurement
@@ -97,10 +97,28 @@ def _heard(progress: "Progress") -> Callable[[int, int], None]:
     return reached
 
 
+def completed(entry: Entry, where: str) -> Entry:
+    """Return an entry with the defaults of options that did not exist when it was written.
+
+    Raises:
+        UsageError: its options are no options (E301).
+    """
+    document = copy.deepcopy(entry.options)
+    for path in ("model", "calib.path"):
+        set_path(document, {}, path, "")
+    job = build_job(document, f"{where}: {entry.name}.options")
+    return entry.model_copy(update={"options": _portable(job)})
+
+
 def _options_of(bundle: Path) -> dict[str, Any]:
-    """Return the options that a bundle was made with, but those of one machine or run."""
+    """Return the options that a bundle was made with."""
     file = bundle / "config.yaml"
-    found: dict[str, Any] = build_job(read_document(file)[0], str(file)).model_dump(mode="json")
+    return _portable(build_job(read_document(file)[0], str(file)))
+
+
+def _portable(job: Job) -> dict[str, Any]:
+    """Return the options of a job that mean the same everywhere."""
+    found: dict[str, Any] = job.model_dump(mode="json")
     for path in PERSONAL:
         *parents, last = path.split(".")
         place = found

@@ -115,7 +115,7 @@ def opened(place: Path, targets: tuple[str, ...], given: dict[str, Any]) -> "Old
 
 def tell(place: Path, old: "tuple[Baseline, bytes]", found: "Found", given: dict[str, Any], common: Common) -> int:
     """Judge every network, write and print the result, and return the exit status."""
-    from snnconvert.checking import gate_of
+    from snnconvert.checking import completed, gate_of
     from snnconvert.gate.baseline import read_predictions
     from snnconvert.gate.difference import Verdict
     from snnconvert.gate.document import overall
@@ -123,7 +123,7 @@ def tell(place: Path, old: "tuple[Baseline, bytes]", found: "Found", given: dict
 
     judgements = []
     for name, measurement in found:
-        entry = old[0].entry(name, str(place))
+        entry = completed(old[0].entry(name, str(place)), str(place))
         gate = gate_of(entry.gate, given)
         judgements.append(judge(entry, read_predictions(place, entry), measurement, gate, str(place)))
     report(judgements, place, given, common)

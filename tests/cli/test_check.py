@@ -166,6 +166,23 @@ def test_options_of_a_baseline_cannot_ask_to_be_trusted_or_name_files(
     assert "snn-baseline.json: net.options: convert.percentile: " in result.complaint[0]
 
 
+def test_an_option_that_is_younger_than_the_baseline_stood_at_its_default(
+    cli: Callable, baseline: Path, bundle: Path
+) -> None:
+    document = json.loads(baseline.read_text())
+    del document["models"][0]["options"]["convert"]["warm_up"]
+    baseline.write_text(json.dumps(document))
+    assert "changed since" not in cli("check", bundle, "--baseline", baseline).out
+    document["models"][0]["options"]["convert"]["warm_up"] = 0.5
+    baseline.write_text(json.dumps(document))
+    assert "convert.warm_up from 0.5 to 0.0" in cli("check", bundle, "--baseline", baseline).out
+    document["models"][0]["options"]["convert"]["warmup"] = 0.5
+    baseline.write_text(json.dumps(document))
+    result = cli("check", bundle, "--baseline", baseline)
+    assert result.status == 2
+    assert "snn-baseline.json: net.options: convert.warmup: unknown option" in result.complaint[0]
+
+
 @pytest.fixture
 def worse(job: list[str], cli: Callable, inputs: Path) -> Path:
     """A bundle of the same network that is right on few of the samples."""
