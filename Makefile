@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test slow check fix bench docs wheel clean
+.PHONY: demo test slow check gate fix bench docs wheel clean
 
 demo: $(READY)  ## convert the embedded networks; ends with the tables and the path of a report
 	$(BIN)/snnconvert demo
@@ -19,6 +19,10 @@ check: $(READY)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+gate: $(READY)  ## the embedded networks against their committed baseline
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/snnconvert -q check models/digits_mlp.onnx models/digits_cnn.onnx models/digits_resnet.onnx \
+	  --baseline models/snn-baseline.json --calib models/digits_calib.npz --data models/digits_test.npz
 
 fix: $(READY)  ## what style can be mended by itself
 	$(BIN)/ruff check --fix .

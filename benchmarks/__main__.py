@@ -3,7 +3,7 @@
 import sys
 import time
 
-from benchmarks import costs, engine, fidelity, formats, loading, mutations, neuron, reading, trade
+from benchmarks import costs, engine, fidelity, formats, gate, loading, mutations, neuron, reading, trade
 from benchmarks.report import DATA, save
 
 BENCHMARKS = {
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "memory": costs.memory,
     "engine": engine.run,
     "neuron": neuron.run,
+    "gate": gate.run,
     "loading": loading.run,
     "formats": formats.run,
     "reading": reading.run,

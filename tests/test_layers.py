@@ -34,6 +34,7 @@ LAYERS = [
     "bundle",
     "pipeline",
     "inspection",
+    "checking",
     "batch",
     "cli",
 ]

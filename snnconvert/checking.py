@@ -1,0 +1,151 @@
+"""Measures what is to be compared with a baseline: a bundle, as it says or as it runs, or a model that is converted."""
+
+import copy
+import dataclasses
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnconvert.config import Job, absolute_paths, build_job, parse_yaml, read_document, set_path
+from snnconvert.errors import UsageError
+from snnconvert.gate.baseline import read_predictions, validated
+from snnconvert.gate.measurement import Measurement, model_of, run_measurement, stored_measurement
+from snnconvert.gate.schema import Baseline, Entry, Gate
+from snnconvert.report.manifest import verify_bundle
+
+if TYPE_CHECKING:
+    from snnconvert.conversion import Progress  # its module needs torch
+
+PERSONAL = ("model", "device", "workers", "trust_model", "calib.path", "eval.path")  # options of a machine or a run
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user says about the networks to check: samples, and the name in the baseline of a single one.
+
+    ``anew`` where a new baseline is made of them: then they are run at their own steps.
+    """
+
+    baseline: Path
+    data: str | None = None
+    calib: str | None = None
+    name: str | None = None
+    trust_model: bool = False
+    anew: bool = False
+
+
+def measured(
+    target: Path, baseline: Baseline | None, request: Request, progress: "Progress"
+) -> tuple[str, Measurement]:
+    """Return the name of a network in the baseline, and what it does.
+
+    Raises:
+        UsageError: the baseline has no network of that name (E303).
+        SnnError: what converting and evaluating raise.
+    """
+    where = str(request.baseline)
+    if not target.is_dir():
+        name = request.name or target.stem
+        if baseline is None:
+            raise UsageError(
+                "E003", f"{target}: {where} does not say how to convert it", "convert it, check the bundle"
+            )
+        return name, _converted(target, baseline.entry(name, where), request, progress)
+    verify_bundle(target)
+    name = request.name or Path(model_of(target).file).stem
+    entry = None if baseline is None or request.anew else baseline.entry(name, where)
+    options = _options_of(target)
+    if request.data is None:
+        return name, stored_measurement(target, options)
+    if entry is None:
+        return name, run_measurement(target, options, request.data, _heard(progress))
+    before = read_predictions(request.baseline, entry)
+    steps, wanted = [row.t for row in entry.steps], None if before is None else frozenset(before.ids)
+    return name, run_measurement(target, options, request.data, _heard(progress), steps, wanted)
+
+
+def _converted(target: Path, entry: Entry, request: Request, progress: "Progress") -> Measurement:
+    """Convert a model as the baseline says, in a place that is gone afterwards, and return what it does."""
+    from snnconvert import pipeline  # late: a bundle whose predictions are stored does without torch
+
+    document = copy.deepcopy(entry.options)
+    paths = {"model": str(target), "calib.path": request.calib, "eval.path": request.data}
+    for path, value in {**paths, "trust_model": request.trust_model}.items():
+        set_path(document, {}, path, value)
+    absolute_paths(document, Path())
+    job = build_job(document, f"{request.baseline}: {entry.name}.options")
+    with tempfile.TemporaryDirectory(prefix="snnconvert-check-") as folder:
+        bundle = Path(folder, "bundle")
+        pipeline.run(job, bundle, False, "snnconvert check", progress)
+        found = stored_measurement(bundle, _options_of(bundle), "converted")
+    return dataclasses.replace(found, target=str(target))
+
+
+def _heard(progress: "Progress") -> Callable[[int, int], None]:
+    """Return a function of (done, all) that tells of the samples run."""
+    before = 0
+
+    def reached(done: int, total: int) -> None:
+        nonlocal before
+        if before == 0:
+            progress.stage("check", total)
+        progress.advance(done - before)
+        before = done
+
+    return reached
+
+
+def completed(entry: Entry, where: str) -> Entry:
+    """Return an entry with the defaults of options that did not exist when it was written.
+
+    Raises:
+        UsageError: its options are no options (E301).
+    """
+    document = copy.deepcopy(entry.options)
+    for path in ("model", "calib.path"):
+        set_path(document, {}, path, "")
+    job = build_job(document, f"{where}: {entry.name}.options")
+    return entry.model_copy(update={"options": _portable(job)})
+
+
+def _options_of(bundle: Path) -> dict[str, Any]:
+    """Return the options that a bundle was made with."""
+    file = bundle / "config.yaml"
+    return _portable(build_job(read_document(file)[0], str(file)))
+
+
+def _portable(job: Job) -> dict[str, Any]:
+    """Return the options of a job that mean the same everywhere."""
+    found: dict[str, Any] = job.model_dump(mode="json")
+    for path in PERSONAL:
+        *parents, last = path.split(".")
+        place = found
+        for part in parents:
+            place = place[part]
+        del place[last]
+    return found
+
+
+def gate_of(base: Gate, given: Mapping[str, Any]) -> Gate:
+    """Return a gate with what a user gives instead of it: ``margin``, ``alpha``, ``steps``, ``rail``; None is nothing.
+
+    A rail is like ``min_accuracy=90``, its value read as YAML.
+
+    Raises:
+        UsageError: no such rail, or no such value (E003).
+    """
+    if given["steps"] is not None:
+        from snnconvert.report.evaluator import parse_steps  # late: its imports need torch
+
+        given = {**given, "steps": list(parse_steps(given["steps"]))}
+    document = base.model_dump() | {
+        name: given[name] for name in ("margin", "alpha", "steps") if given[name] is not None
+    }
+    for assignment in given["rail"]:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise UsageError("E003", f"--rail: expected NAME=VALUE, got '{assignment[:80]}'", "min_accuracy=90")
+        document["rails"][name] = parse_yaml(text, f"--rail {name}")[0]
+    return validated(Gate, document, "--steps, --margin, --alpha, --rail", "E003")

@@ -1,0 +1,42 @@
+"""The result of a check as JUnit XML, which GitLab, Jenkins and others show: one test case a network and rail."""
+
+import re
+from collections.abc import Sequence
+from xml.etree import ElementTree as ET
+
+from snnconvert.gate.difference import Verdict
+from snnconvert.gate.document import MOST, about, notes
+from snnconvert.gate.verdict import Judgement
+from snnconvert.report.text import printable
+
+
+def as_junit(judgements: Sequence[Judgement], strict: bool) -> bytes:
+    """Return the file; an inconclusive case counts as skipped, with ``strict`` as failed."""
+    findings = [finding for judgement in judgements for finding in judgement.findings]
+    undecided = sum(finding.verdict is Verdict.INCONCLUSIVE for finding in findings)
+    failed = sum(finding.verdict is Verdict.FAIL for finding in findings) + strict * undecided
+    counts = {
+        "tests": str(len(findings)),
+        "failures": str(failed),
+        "errors": "0",
+        "skipped": str(0 if strict else undecided),
+    }
+    root = ET.Element("testsuites", {"name": "snnconvert check", **counts})
+    suite = ET.SubElement(root, "testsuite", {"name": "snnconvert check", **counts})
+    for judgement in judgements:
+        for finding in judgement.findings:
+            told = _text(finding.told)
+            case = ET.SubElement(suite, "testcase", {"classname": judgement.name, "name": finding.title})
+            if finding.verdict is Verdict.FAIL or (strict and finding.verdict is Verdict.INCONCLUSIVE):
+                ET.SubElement(case, "failure", {"message": told, "type": finding.verdict.name}).text = told
+            elif finding.verdict is Verdict.INCONCLUSIVE:
+                ET.SubElement(case, "skipped", {"message": told})
+            lines = [told, f"{judgement.target}, {about(judgement)}", *notes(judgement)]
+            ET.SubElement(case, "system-out").text = "\n".join(map(_text, lines))
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'.encode()
+
+
+def _text(text: str) -> str:
+    """Return one line of characters that XML can hold."""
+    return re.sub("[\ufffe\uffff]", "\ufffd", printable(text, MOST))

@@ -1,0 +1,155 @@
+"""What a bundle did, in the form in which it is compared with a baseline."""
+
+import json
+from collections.abc import Callable, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnconvert.errors import DataError, OutputError, UsageError
+from snnconvert.gate.baseline import counts, dataset_of
+from snnconvert.gate.predictions import MOST_BYTES, Predictions, read_npz
+from snnconvert.gate.schema import Entry, Gate, Model, Row
+from snnconvert.report.manifest import verify_bundle
+
+NO_CLASSES = "its outputs are no classes: there are no answers that a gate could count"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The answers of a network and what they cost; ``source`` tells whether it was run just now.
+
+    ``left_out`` samples of the data that it was run on are none of the baseline's.
+    """
+
+    target: str
+    source: str
+    model: Model
+    options: dict[str, Any]
+    predictions: Predictions
+    rows: tuple[Row, ...]
+    left_out: int = 0
+
+    def entry(self, name: str, gate: Gate) -> Entry:
+        """Return what a baseline holds of this; its predictions are still to be stored.
+
+        Raises:
+            UsageError: the gate is on steps that were not measured (E003).
+        """
+        found = self.predictions
+        if missing := [t for t in gate.steps if self.row(t) is None]:
+            known = ", ".join(str(row.t) for row in self.rows)
+            raise UsageError("E003", f"--steps: {self.target} has no row of T = {missing[0]}, but of {known}")
+        ann = int((found.ann == found.label).sum()) if found.labelled and bool((found.ann >= 0).all()) else None
+        return Entry(
+            name=name,
+            model=self.model,
+            dataset=dataset_of(found),
+            ann_correct=ann,
+            steps=list(self.rows),
+            predictions=None,
+            gate=gate,
+            options=self.options,
+        )
+
+    def row(self, t: int) -> Row | None:
+        """Return the row of a step, or None."""
+        return next((row for row in self.rows if row.t == t), None)
+
+
+def stored_measurement(bundle: Path, options: dict[str, Any], source: str = "stored") -> Measurement:
+    """Return what a bundle says that it did, after all its files have been compared with its manifest.
+
+    Raises:
+        SnnError: it is no bundle, or damaged (E001, E403); its outputs are no classes (E303).
+    """
+    verify_bundle(bundle)
+    metrics = _json(bundle / "metrics.json")
+    if metrics.get("classes") is None:
+        raise UsageError("E303", f"{bundle}: {NO_CLASSES}", "compare output_error in metrics.json")
+    file = bundle / "predictions.npz"
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES} bytes")
+        return _measurement(bundle, source, model_of(bundle), options, read_npz(file.read_bytes()), metrics)
+    except (OSError, ValueError, LookupError, TypeError) as problem:
+        raise _damaged(file, problem) from None
+
+
+def run_measurement(
+    bundle: Path,
+    options: dict[str, Any],
+    data: str,
+    advance: Callable[[int, int], None],
+    steps: list[int] | None = None,
+    wanted: Set[str] | None = None,
+) -> Measurement:
+    """Run a bundle on samples, as ``snnconvert evaluate`` does: at its own steps, or these; on all, or these.
+
+    Raises:
+        SnnError: what opening and running a bundle raises.
+    """
+    from snnconvert.gate.run import ChosenSamples  # late: ONNX Runtime and torch
+
+    verify_bundle(bundle)
+    evaluator = ChosenSamples(bundle, wanted)
+    if evaluator.about["classes"] is None:
+        raise UsageError("E303", f"{bundle}: {NO_CLASSES}", "compare output_error in metrics.json")
+    document, outcomes = evaluator.evaluate(data, steps, advance)
+    dataset, indices, ids = evaluator.samples(data)
+    label = np.full(len(ids), -1) if dataset.labels is None else dataset.labels[indices]
+    predictions = Predictions(tuple(ids), label, outcomes.ann, outcomes.steps, outcomes.snn.T)
+    if predictions.truth is None:
+        message = f"{data}: no labels, and for some samples the bundle does not hold the ANN's answer"
+        raise DataError("E204", message, "give labels, or the samples that the conversion was evaluated on")
+    found = _measurement(bundle, "run", model_of(bundle), options, predictions, document)
+    return replace(found, left_out=evaluator.left_out)
+
+
+def _measurement(
+    bundle: Path,
+    source: str,
+    model: Model,
+    options: dict[str, Any],
+    predictions: Predictions,
+    metrics: dict[str, Any],
+) -> Measurement:
+    rows = []
+    for row in metrics["steps"]:
+        correct, agreed = counts(predictions, row["t"])
+        spikes, synops = float(row["spikes_per_sample"]), float(row["synops_per_sample"])
+        rows.append(Row(t=row["t"], correct=correct, agreed=agreed, spikes_per_sample=spikes, synops_per_sample=synops))
+    if tuple(row.t for row in rows) != predictions.steps:
+        raise ValueError("metrics.json has other steps")
+    return Measurement(str(bundle), source, model, options, predictions, tuple(rows))
+
+
+def model_of(bundle: Path) -> Model:
+    """Return what the bundle says of the model file that it was made of."""
+    import onnx  # late: only to read the metadata
+    from google.protobuf.message import DecodeError
+
+    file = bundle / "snn.onnx"
+    try:
+        metadata = onnx.load_model_from_string(file.read_bytes()).metadata_props
+        about = json.loads({each.key: each.value for each in metadata}["snnconvert"])["model"]
+        return Model(file=about["name"], sha256=about["sha256"])
+    except (DecodeError, OSError, ValueError, LookupError, TypeError, RecursionError) as problem:
+        raise _damaged(file, problem) from None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as problem:
+        raise _damaged(path, problem) from None
+    if not isinstance(found, dict):
+        raise _damaged(path, ValueError("is no JSON object"))
+    return found
+
+
+def _damaged(path: Path, problem: Exception) -> OutputError:
+    told = next(iter(str(problem).splitlines()), type(problem).__name__)[:160]
+    return OutputError("E403", f"{path}: damaged ({told})", "the bundle is not as it was written: make it again")

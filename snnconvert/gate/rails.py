@@ -1,0 +1,99 @@
+"""Limits that a network must keep whatever its baseline did, and limits to what it may cost more."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from snnconvert.errors import UsageError
+from snnconvert.gate.difference import Verdict
+from snnconvert.gate.measurement import Measurement
+from snnconvert.gate.predictions import Predictions
+from snnconvert.gate.schema import Entry, Rails, Reach
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was checked at step ``t`` (None: at no single one), in words and in numbers."""
+
+    rail: str
+    t: int | None
+    verdict: Verdict
+    told: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Name what was checked."""
+        return self.rail if self.t is None else f"{self.rail} at T = {self.t}"
+
+
+def judge_rails(rails: Rails, entry: Entry, now: Measurement, after: Predictions, t: int) -> Iterator[Finding]:
+    """Check every limit that is set, at step ``t``; ``after`` are the answers of ``now``.
+
+    Raises:
+        UsageError: a limit is set on something that is not known of these samples (E303).
+    """
+    answers, old, new = after.at(t), entry.row(t), now.row(t)
+    if new is None:
+        return
+    known = after.ann >= 0
+    if rails.min_accuracy is not None:
+        accuracy = _percent(answers == _labels(after, "min_accuracy"))
+        yield _limit("min_accuracy", t, accuracy, rails.min_accuracy, "%", least=True)
+    if rails.max_drop_vs_ann is not None:
+        label = _labels(after, "max_drop_vs_ann")[_some(known, "max_drop_vs_ann")]
+        drop = 100 * int((after.ann[known] == label).sum() - (answers[known] == label).sum()) / len(label)
+        yield _limit("max_drop_vs_ann", t, drop, rails.max_drop_vs_ann, "points")
+    if rails.min_agreement is not None:
+        agreement = _percent((answers == after.ann)[_some(known, "min_agreement")])
+        yield _limit("min_agreement", t, agreement, rails.min_agreement, "%", least=True)
+    if rails.max_spikes_per_sample is not None:
+        more = _increase(old.spikes_per_sample, new.spikes_per_sample)
+        yield _limit("max_spikes_per_sample", t, more, rails.max_spikes_per_sample, "% more")
+    if rails.max_synops is not None:
+        more = _increase(old.synops_per_sample, new.synops_per_sample)
+        yield _limit("max_synops", t, more, rails.max_synops, "% more")
+    if rails.max_steps_to_reach is not None:
+        yield _reached(rails.max_steps_to_reach, after)
+
+
+def _limit(rail: str, t: int, measured: float, limit: float, unit: str, least: bool = False) -> Finding:
+    kept = measured >= limit if least else measured <= limit
+    told = f"{measured:.2f} {unit}, {'at least' if least else 'at most'} {limit:g}"
+    return Finding(
+        rail, t, Verdict.PASS if kept else Verdict.FAIL, told, {"measured": measured, "limit": limit, "unit": unit}
+    )
+
+
+def _reached(reach: Reach, after: Predictions) -> Finding:
+    truth = after.truth
+    right = [_percent(after.at(t) == truth) for t in after.steps]
+    first = next((t for t, value in zip(after.steps, right, strict=True) if value >= reach.accuracy), None)
+    kept = first is not None and first <= reach.steps
+    told = f"{reach.accuracy:g} % reached {'nowhere' if first is None else f'at T = {first}'}, at most {reach.steps}"
+    numbers = {"measured": first, "limit": reach.steps, "accuracy": reach.accuracy, "unit": "steps"}
+    return Finding("max_steps_to_reach", None, Verdict.PASS if kept else Verdict.FAIL, told, numbers)
+
+
+def _percent(right: np.ndarray) -> float:
+    """Return the share of what is true, rounded once: 97.1 % of 1,000 samples is 97.1 to the bit."""
+    return 100 * int(right.sum()) / len(right)
+
+
+def _increase(old: float, new: float) -> float:
+    """Return by how many percent something grew; from nothing to something is more than any limit."""
+    return 100 * (new / old - 1) if old else (0.0 if new == 0 else 1e9)
+
+
+def _labels(after: Predictions, rail: str) -> np.ndarray:
+    if not after.labelled:
+        raise UsageError("E303", f"{rail}: the samples have no labels", "min_agreement needs none")
+    return after.label
+
+
+def _some(known: np.ndarray, rail: str) -> np.ndarray:
+    if not known.any():
+        raise UsageError("E303", f"{rail}: the ANN's answers on these samples are not known", "convert again with them")
+    return known

@@ -1,0 +1,197 @@
+"""What a network is compared with, sample by sample, and what is said of it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnconvert.errors import DataError, UsageError
+from snnconvert.gate.difference import Verdict
+from snnconvert.gate.predictions import Predictions
+from snnconvert.gate.schema import Gate, Rails, Reach
+from snnconvert.gate.verdict import Judgement, judge
+
+
+@pytest.fixture
+def compare(predict: Callable, measure: Callable) -> Callable[..., Judgement]:
+    """Judge networks wrong on these samples at T = 32, of 1,000, before and now."""
+
+    def call(before: list[int], now: list[int], gate: Gate | None = None, *, stored: bool = True) -> Judgement:
+        old, new = predict(1000, {8: [], 32: before}), predict(1000, {8: [], 32: now})
+        entry = measure(old).entry("net", Gate())
+        return judge(entry, old if stored else None, measure(new), gate or Gate(), "b.json")
+
+    return call
+
+
+def only(judgement: Judgement) -> Any:
+    (finding,) = judgement.findings
+    return finding
+
+
+def test_other_samples_are_refused(predict: Callable, measure: Callable) -> None:
+    old = predict(1000)
+    entry = measure(old).entry("net", Gate())
+    for n, told in ((999, "1 of the 1000 samples .* are missing, 0 others"), (1001, "0 of the 1000 .*, 1 others")):
+        with pytest.raises(DataError, match=told) as caught:
+            judge(entry, old, measure(predict(n)), Gate(), "b.json")
+        assert caught.value.code == "E201"
+        with pytest.raises(DataError, match="not the samples"):
+            judge(entry, None, measure(predict(n)), Gate(), "b.json")
+
+
+def test_other_labels_are_refused(predict: Callable, measure: Callable) -> None:
+    old = predict(1000)
+    label = old.label.copy()
+    label[7] = 3
+    new = dataclasses.replace(old, label=label)
+    with pytest.raises(DataError, match=r"sample 0000000000000007: label 3, but 1 in b\.json"):
+        judge(measure(old).entry("net", Gate()), old, measure(new), Gate(), "b.json")
+
+
+@pytest.mark.parametrize("missing", ["now", "before"])
+def test_a_gated_step_without_a_row_is_refused(predict: Callable, measure: Callable, missing: str) -> None:
+    both, one = predict(50, {8: [], 32: []}), predict(50, {8: []})
+    old, new = (both, one) if missing == "now" else (one, both)
+    where = "net_snn" if missing == "now" else "b.json"
+    with pytest.raises(UsageError, match=f"{where}: has no row of T = 32, but of 8"):
+        judge(measure(old).entry("net", Gate()), old, measure(new), Gate(steps=[8, 32]), "b.json")
+
+
+@pytest.mark.parametrize("n", [1, 30, 1000])
+def test_no_changed_prediction_passes_at_any_number_of_samples(predict: Callable, measure: Callable, n: int) -> None:
+    old = predict(n, {32: [0]})
+    found = judge(measure(old).entry("net", Gate()), old, measure(old), Gate(), "b.json")
+    assert found.verdict is Verdict.PASS
+    assert "no prediction changed" in only(found).told
+
+
+def test_predictions_that_are_wrong_in_another_way_are_not_identical(predict: Callable, measure: Callable) -> None:
+    old = predict(100, {32: [0]})
+    snn = old.snn.copy()
+    snn[0] = 5
+    found = judge(measure(old).entry("net", Gate()), old, measure(dataclasses.replace(old, snn=snn)), Gate(), "b.json")
+    assert only(found).verdict is Verdict.INCONCLUSIVE
+    assert (only(found).numbers["worse"], only(found).numbers["better"]) == (0, 0)
+
+
+def test_order_of_the_samples_does_not_matter(predict: Callable, measure: Callable) -> None:
+    old = predict(1000, {32: [3, 500]})
+    back = Predictions(old.ids[::-1], old.label[::-1], old.ann[::-1], old.steps, old.snn[::-1])
+    found = judge(measure(old).entry("net", Gate()), old, measure(back), Gate(), "b.json")
+    assert only(found).numbers["identical"]
+
+
+def test_a_finding_tells_the_drop_its_limits_and_the_counts(compare: Callable) -> None:
+    finding = only(compare([0, 1], [*range(1, 40)]))
+    assert finding.verdict is Verdict.FAIL
+    assert finding.title == "accuracy at T = 32"
+    assert finding.told.startswith("99.80 % -> 96.10 %, a drop of 3.70 points [")
+    assert finding.told.endswith("margin 1; 38 worse and 1 better of 1,000")
+    assert finding.numbers["drop_points"] == pytest.approx(3.7)
+
+
+def test_an_inconclusive_finding_tells_how_many_samples_would_decide(compare: Callable) -> None:
+    finding = only(compare([*range(8)], [*range(8, 20)]))
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert finding.told.endswith(f"about {finding.numbers['samples_needed']:,} samples would decide")
+    assert finding.numbers["samples_needed"] > 1000
+    on_it = only(compare([], [*range(1, 11)], Gate(margin=1.0)))
+    assert "no number of samples decides" in on_it.told
+
+
+def test_without_stored_predictions_the_counts_decide_and_less_is_seen(compare: Callable) -> None:
+    before, now = [*range(100)], [*range(4, 106)]
+    paired, unpaired = compare(before, now), compare(before, now, stored=False)
+    assert (paired.paired, unpaired.paired) == (True, False)
+    assert only(paired).verdict is Verdict.PASS
+    assert only(unpaired).verdict is Verdict.INCONCLUSIVE
+    assert "counts only, of 1,000: a drop under 3" in only(unpaired).told
+    assert only(unpaired).numbers["detectable_points"] > 2 * only(paired).numbers["detectable_points"]
+    assert only(compare([], [*range(300)], stored=False)).verdict is Verdict.FAIL
+
+
+def test_several_failures_are_corrected_and_all_must_pass(predict: Callable, measure: Callable) -> None:
+    steps = {t: [] for t in (1, 2, 4, 8)}
+    old = predict(300, steps)
+    entry = measure(old).entry("net", Gate())
+    barely = predict(300, {**steps, 4: [0, 1, 2, 3]})  # p = 0.023, 0.09 of four
+    alone = judge(entry, old, measure(barely), Gate(steps=[4]), "b.json")
+    among = judge(entry, old, measure(barely), Gate(steps=[1, 2, 4, 8]), "b.json")
+    assert alone.verdict is Verdict.FAIL
+    assert among.verdict is Verdict.INCONCLUSIVE
+    assert [each.verdict for each in among.findings].count(Verdict.PASS) == 3
+    assert among.findings[2].numbers["p"] == pytest.approx(4 * alone.findings[0].numbers["p"])
+
+
+def test_without_labels_agreement_stands_in(predict: Callable, measure: Callable) -> None:
+    old, new = predict(1000, {32: []}, labelled=False), predict(1000, {32: [*range(40)]}, labelled=False)
+    found = judge(measure(old).entry("net", Gate()), old, measure(new), Gate(), "b.json")
+    assert not found.labelled
+    assert only(found).title == "agreement at T = 32"
+    assert found.verdict is Verdict.FAIL
+
+
+def test_what_was_converted_differently_is_named(predict: Callable, measure: Callable) -> None:
+    old = predict(300)
+    entry = measure(old, convert={"percentile": 99.9, "steps": [8]}).entry("net", Gate())
+    now = measure(old, convert={"percentile": 99.0, "steps": [8]}, neuron={"k": 3})
+    changed = judge(entry, old, dataclasses.replace(now, model=entry.model), Gate(), "b.json").changed
+    assert changed == ("convert.percentile from 99.9 to 99.0", "neuron.k from None to 3")
+    other = dataclasses.replace(now, model=entry.model.model_copy(update={"sha256": "b" * 64}))
+    assert judge(entry, old, other, Gate(), "b.json").changed[0] == "the model file"
+
+
+@pytest.mark.parametrize(
+    ("rails", "kept", "told"),
+    [
+        ({"min_accuracy": 97.0}, True, "97.00 %, at least 97"),
+        ({"min_accuracy": 97.1}, False, "97.00 %, at least 97.1"),
+        ({"max_drop_vs_ann": 2.0}, True, "2.00 points, at most 2"),
+        ({"max_drop_vs_ann": 1.9}, False, "2.00 points, at most 1.9"),
+        ({"min_agreement": 96.0}, True, "96.00 %, at least 96"),
+        ({"min_agreement": 96.5}, False, "96.00 %, at least 96.5"),
+        ({"max_spikes_per_sample": 10}, True, "10.00 % more, at most 10"),
+        ({"max_spikes_per_sample": 9}, False, "10.00 % more, at most 9"),
+        ({"max_synops": 9}, False, "10.00 % more, at most 9"),
+        ({"max_steps_to_reach": Reach(accuracy=90.0, steps=8)}, True, "90 % reached at T = 8, at most 8"),
+        ({"max_steps_to_reach": Reach(accuracy=90.0, steps=4)}, False, "90 % reached at T = 8, at most 4"),
+        ({"max_steps_to_reach": Reach(accuracy=99.0, steps=64)}, False, "99 % reached nowhere, at most 64"),
+    ],
+)
+def test_rails(predict: Callable, measure: Callable, rails: dict, kept: bool, told: str) -> None:
+    before = predict(100, {8: [*range(10)], 32: [50, 51, 52]}, ann_wrong=1)
+    entry = measure(before).entry("net", Gate())
+    now = measure(before, spikes=100.0 * 1.1 * (1 - 1e-12))
+    _, finding = judge(entry, before, now, Gate(rails=Rails(**rails)), "b.json").findings
+    assert finding.verdict is (Verdict.PASS if kept else Verdict.FAIL)
+    assert finding.told == told
+    assert finding.rail == next(iter(rails))
+
+
+@pytest.mark.parametrize(
+    ("rails", "told"),
+    [({"min_accuracy": 1.0}, "the samples have no labels"), ({"max_drop_vs_ann": 1.0}, "the samples have no labels")],
+)
+def test_rails_that_need_labels_are_refused_without(
+    predict: Callable, measure: Callable, rails: dict, told: str
+) -> None:
+    old = predict(100, labelled=False)
+    with pytest.raises(UsageError, match=told):
+        judge(measure(old).entry("net", Gate()), old, measure(old), Gate(rails=Rails(**rails)), "b.json")
+
+
+def test_rails_that_need_the_ann_are_refused_where_it_is_not_known(predict: Callable, measure: Callable) -> None:
+    old = predict(100)
+    unknown = dataclasses.replace(old, ann=np.full(100, -1))
+    with pytest.raises(UsageError, match="min_agreement: the ANN's answers on these samples are not known"):
+        judge(measure(old).entry("n", Gate()), old, measure(unknown), Gate(rails=Rails(min_agreement=1.0)), "b.json")
+
+
+def test_from_no_spikes_to_some_is_too_many(predict: Callable, measure: Callable) -> None:
+    old = predict(300)
+    entry, gate = measure(old, spikes=0.0).entry("n", Gate()), Gate(rails=Rails(max_synops=1e6))
+    assert judge(entry, old, measure(old, spikes=0.0), gate, "b.json").verdict is Verdict.PASS
+    assert judge(entry, old, measure(old, spikes=0.1), gate, "b.json").verdict is Verdict.FAIL
