@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/peers
 
-.PHONY: demo test slow check gate fix bench docs wheel clean
+.PHONY: demo test slow check gate fix bench peers docs wheel clean
 
 demo: $(READY)  ## convert the embedded networks; ends with the tables and the path of a report
 	$(BIN)/snnconvert demo
@@ -31,6 +32,9 @@ fix: $(READY)  ## what style can be mended by itself
 bench: $(READY)  ## measure on the real networks and data (SNNCONVERT_DATA, default ../shared/data); about an hour
 	$(BIN)/python -m benchmarks
 
+peers: $(PEERS)/.ready  ## speed against SpikingJelly and sinabs, in a folder of their own; four minutes
+	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks peers
+
 docs: $(READY)  ## write the table of operators again
 	$(BIN)/python docs/generate.py
 
@@ -45,4 +49,8 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
+	touch $@
+
+$(PEERS)/.ready: benchmarks/requirements.txt | $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(PEERS) -r $<
 	touch $@

@@ -3,8 +3,8 @@
 import sys
 import time
 
-from benchmarks import costs, engine, fidelity, formats, gate, loading, mutations, neuron, reading, trade
-from benchmarks.report import DATA, save
+from benchmarks import costs, engine, fidelity, formats, gate, loading, mutations, neuron, peers, reading, trade
+from benchmarks.report import DATA, Skipped, save
 
 BENCHMARKS = {
     "start": costs.start,
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "corrections": costs.corrections,
     "memory": costs.memory,
     "engine": engine.run,
+    "peers": peers.run,
     "neuron": neuron.run,
     "gate": gate.run,
     "loading": loading.run,
@@ -37,7 +38,11 @@ def main(names: list[str]) -> int:
         return 2
     for name in names or BENCHMARKS:
         started = time.perf_counter()
-        section = BENCHMARKS[name]()
+        try:
+            section = BENCHMARKS[name]()
+        except Skipped as reason:
+            print(f"{name}: skipped: {reason}", flush=True)
+            continue
         save(section)
         print(f"{name} ({time.perf_counter() - started:.0f} s): {section.verdict}", flush=True)
         for row in [section.header, *section.rows]:

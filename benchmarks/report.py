@@ -17,6 +17,10 @@ BATCH = 16 if DEVICE == "cpu" else 500  # samples at once; what comes out is the
 PACKAGES = ("snnconvert", "torch", "onnx", "onnxruntime", "numpy", "numba")
 
 
+class Skipped(Exception):  # noqa: N818 - an answer, not a failure
+    """A benchmark that cannot run here, and why; its results stay as they are."""
+
+
 @dataclass(frozen=True)
 class Section:
     """One measurement: what it is, the command, its table, and the judgement against the goal."""
@@ -29,14 +33,14 @@ class Section:
     machine: str
 
 
-def machine() -> str:
-    """Describe the processor and the versions."""
+def machine(*others: str) -> str:
+    """Describe the processor and the versions, those of other packages too."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    versions = ", ".join(f"{name} {version(name)}" for name in (*PACKAGES, *others))
     if DEVICE != "cpu":
         model = f"{torch.cuda.get_device_name(DEVICE)} beside {model}"
     return f"{model}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {versions}"
