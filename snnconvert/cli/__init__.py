@@ -22,8 +22,10 @@ VERBS = {
     "convert": "Convert a network, evaluate it over time, write a bundle (the default verb).",
     "inspect": "Tell what becomes of every node of a network, without converting it.",
     "evaluate": "Run the network of a bundle on samples.",
+    "batch": "Run many conversions from one file; running it again goes on.",
     "verify": "Check that a bundle is whole and unchanged.",
     "neuron": "Simulate one neuron under a constant current: spikes, rate, a picture.",
+    "schema": "Print the JSON Schema of a configuration file, for editors.",
     "demo": "Convert the three small networks that come with snnconvert.",
 }
 GLOBAL_SWITCHES = ("--quiet", "--verbose", "--json", "--debug")

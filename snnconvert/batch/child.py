@@ -1,0 +1,131 @@
+"""One attempt at one job, in a process of its own that may run out of memory, time or luck without harm to others."""
+
+import ctypes
+import faulthandler
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+import numba
+import torch
+
+from snnconvert import pipeline
+from snnconvert.batch.task import Outcome, Task
+from snnconvert.config import Job
+from snnconvert.conversion import Silent
+from snnconvert.errors import LimitError, OutputError, SnnError
+from snnconvert.report.text import printable
+
+DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+TRANSIENT = (5, 7)  # exit statuses that may go away: a full disk, memory that others took
+KILOBYTE = 1024  # what ru_maxrss counts in
+LINE = 600  # characters
+TELL_EVERY = 30.0  # seconds
+
+
+class Stopped(BaseException):
+    """SIGTERM: clean up, and go."""
+
+
+class Story(Silent):
+    """Writes down what a conversion says."""
+
+    def __init__(self, log: TextIO) -> None:
+        self._log = log
+        self._name, self._total, self._done, self._told = "", 0, 0, 0.0
+
+    def _line(self, text: str) -> None:
+        self._log.write(f"{printable(text, LINE)}\n")
+        self._log.flush()
+
+    def stage(self, name: str, total: int) -> None:
+        self._name, self._total, self._done, self._told = name, total, 0, time.monotonic()
+        self._line(f"{time.strftime('%H:%M:%S')} {name}: {total}")
+
+    def advance(self, samples: int) -> None:
+        self._done += samples
+        if time.monotonic() - self._told > TELL_EVERY:
+            self._told = time.monotonic()
+            self._line(f"{time.strftime('%H:%M:%S')} {self._name}: {self._done} of {self._total}")
+
+    def note(self, text: str) -> None:
+        self._line(f"note: {text}")
+
+    def detail(self, text: str) -> None:
+        self._line(text)
+
+    def warn(self, text: str) -> None:
+        self._line(f"warning: {text}")
+
+
+def live_with(parent: int) -> None:
+    """End with the process that started this one; at once, where that has ended already.
+
+    The kernel sends the signal when the thread that forked ends, so that it must be one that waits for us.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def confine(task: Task) -> None:
+    """Take the task's share of the machine: its threads and its memory; stdout and stderr go to its log."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of us: the parent decides
+    signal.signal(signal.SIGTERM, _stop)
+    descriptor = os.open(task.log, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o666)
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    faulthandler.enable(2)
+    if task.threads:
+        torch.set_num_threads(task.threads)
+        numba.set_num_threads(min(task.threads, numba.config.NUMBA_NUM_THREADS))
+    if task.memory is not None and task.job["device"] == "cpu":  # a GPU's driver maps more than it uses
+        resource.setrlimit(resource.RLIMIT_DATA, (task.memory, task.memory))
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    raise Stopped
+
+
+def attempt(task: Task) -> Outcome:
+    """Carry out a task; whatever goes wrong is an outcome.
+
+    Raises:
+        Stopped: SIGTERM came; nothing unfinished is left.
+    """
+    started = time.monotonic()
+    with open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as log:
+        log.write(f"{task.name}: attempt {task.attempt}, {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+        error = _error(task, log)
+        if error is not None:
+            log.write(f"{error}\n")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE
+    seconds = round(time.monotonic() - started, 3)
+    if error is None:
+        return Outcome(0, seconds, peak=peak)
+    transient = error.exit_status in TRANSIENT
+    return Outcome(error.exit_status, seconds, error.code, error.message, error.hint, transient, peak)
+
+
+def _error(task: Task, log: TextIO) -> SnnError | None:
+    try:
+        job = Job.model_validate(task.job)
+        pipeline.run(job, Path(task.destination), task.force, task.command, Story(log))
+    except SnnError as error:
+        return error
+    except MemoryError as problem:
+        return LimitError("E501", f"out of memory ({problem})", "execution.memory gives it more")
+    except OSError as problem:
+        where = task.destination if problem.filename is None else problem.filename
+        return OutputError("E402", f"{where}: {problem.strerror or problem}")
+    except Exception as problem:  # noqa: BLE001 - one failing job never stops the others
+        log.write(traceback.format_exc())
+        return SnnError("E999", f"a bug in snnconvert ({type(problem).__name__})", f"please report it, with {task.log}")
+    return None
