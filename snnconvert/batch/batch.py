@@ -1,7 +1,7 @@
 """A batch as one story: expand, look what is done, check what is not, run it, sum up."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,22 +87,24 @@ def run(source: Source, batch: Batch, heard: Callable[[Result], None]) -> dict[s
         UsageError: options of a job do not suit each other (E301); then nothing has run.
         OutputError: the output directory cannot be written (E401, E402).
     """
-    missing = batch.missing
-    if missing:
-        check(missing)
-    batch.store.open()
     states = {folder: state.state for folder, state in batch.states.items()}
-    if missing:
-        from snnconvert.batch.executors import executor_of
-        from snnconvert.batch.schedule import Schedule
-
-        executor, threads = executor_of(source.checked.execution)
-        schedule = Schedule(batch.store, executor, source.checked.execution, threads, heard)
-        states |= {result.entry.folder: result.state for result in schedule.run(missing)}
+    if batch.missing:
+        states |= {result.entry.folder: result.state for result in _run_missing(source, batch, heard)}
+    batch.store.open()
     document = summarise(batch.store, batch.entries, states)
     with _summary_lock(batch.store):
         write_summary(batch.store.output, document)
     return document
+
+
+def _run_missing(source: Source, batch: Batch, heard: Callable[[Result], None]) -> list[Result]:
+    from snnconvert.batch.executors import executor_of
+    from snnconvert.batch.schedule import Schedule
+
+    with closing(executor_of(source.checked.execution)) as executor:  # it starts while options are checked
+        check(batch.missing)
+        batch.store.open()
+        return Schedule(batch.store, executor, source.checked.execution, heard).run(batch.missing)
 
 
 def failed(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,18 +8,17 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
-
-import numba
-import torch
 
 from snnconvert import pipeline
 from snnconvert.batch.task import Outcome, Task
 from snnconvert.config import Job
 from snnconvert.conversion import Silent
 from snnconvert.errors import LimitError, OutputError, SnnError
+from snnconvert.report.manifest import verify_bundle
 from snnconvert.report.text import printable
 
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
@@ -76,16 +75,13 @@ def live_with(parent: int) -> None:
 
 
 def confine(task: Task) -> None:
-    """Take the task's share of the machine: its threads and its memory; stdout and stderr go to its log."""
+    """Take no more memory than the task may; stdout and stderr go to its log."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of us: the parent decides
     signal.signal(signal.SIGTERM, _stop)
     descriptor = os.open(task.log, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o666)
     for standard in (1, 2):
         os.dup2(descriptor, standard)
     faulthandler.enable(2)
-    if task.threads:
-        torch.set_num_threads(task.threads)
-        numba.set_num_threads(min(task.threads, numba.config.NUMBA_NUM_THREADS))
     if task.memory is not None and task.job["device"] == "cpu":  # a GPU's driver maps more than it uses
         resource.setrlimit(resource.RLIMIT_DATA, (task.memory, task.memory))
 
@@ -101,7 +97,7 @@ def attempt(task: Task) -> Outcome:
         Stopped: SIGTERM came; nothing unfinished is left.
     """
     started = time.monotonic()
-    with open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as log:
+    with Path(task.log).open("a", encoding="utf-8", errors="backslashreplace") as log:
         log.write(f"{task.name}: attempt {task.attempt}, {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
         error = _error(task, log)
         if error is not None:
@@ -115,9 +111,13 @@ def attempt(task: Task) -> Outcome:
 
 
 def _error(task: Task, log: TextIO) -> SnnError | None:
+    destination = Path(task.destination)
+    with suppress(SnnError):
+        verify_bundle(destination)  # an attempt before this one died just behind the end of its work
+        return None
     try:
         job = Job.model_validate(task.job)
-        pipeline.run(job, Path(task.destination), task.force, task.command, Story(log))
+        pipeline.run(job, destination, task.force, task.command, Story(log))
     except SnnError as error:
         return error
     except MemoryError as problem:

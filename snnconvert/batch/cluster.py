@@ -4,18 +4,17 @@ Jobs are futures: Dask gives the job of a worker that dies to another one. On a 
 own. Model, samples and output must lie on a file system that all of them share. We open no listener.
 """
 
-import json
 import os
-import subprocess
-import sys
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import distributed
 from distributed.scheduler import KilledWorker
 
+from snnconvert.batch.local import LocalPool
 from snnconvert.batch.schema import Execution, Tls
 from snnconvert.batch.task import Outcome, Task
 from snnconvert.errors import LimitError, OutputError, UsageError
@@ -73,7 +72,8 @@ class Cluster:
         if not self._futures:
             return []
         try:
-            distributed.wait([*self._futures.values()], timeout=timeout, return_when="FIRST_COMPLETED")
+            with self._client.as_current():
+                distributed.wait([*self._futures.values()], timeout=timeout, return_when="FIRST_COMPLETED")
         except TimeoutError:
             return []
         ended = [(name, future) for name, future in self._futures.items() if future.done()]
@@ -86,7 +86,8 @@ class Cluster:
         try:
             if self._futures:
                 self._event.set()  # a task that has not begun ends at once
-                distributed.wait([*self._futures.values()], timeout=GRACE)
+                with self._client.as_current():
+                    distributed.wait([*self._futures.values()], timeout=GRACE)
         except (TimeoutError, OSError):
             self._client.cancel([*self._futures.values()])
         finally:
@@ -115,31 +116,13 @@ def _security(tls: Tls | None) -> Any:
 
 def attempt_here(task: dict[str, Any], stop: str) -> dict[str, Any]:
     """Carry out a task in a child of the worker that calls this; end it early where the event ``stop`` is set."""
-    worker = distributed.get_worker()
-    threads = max(1, len(os.sched_getaffinity(0)) // worker.state.nthreads)
     event = distributed.Event(stop)
     if event.is_set():
         raise RuntimeError("stopped before it began")
-    content = json.dumps({"task": {**task, "threads": threads}, "parent": os.getpid()}).encode()
-    command = [sys.executable, "-m", "snnconvert.batch.remote"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        try:
-            answer = _answer(child, content, event)
-        except BaseException:
-            child.terminate()
-            raise
-    if child.returncode or not answer:
-        raise RuntimeError(f"the process of the job ended with status {child.returncode}")
-    found: dict[str, Any] = json.loads(answer)
-    return found
-
-
-def _answer(child: "subprocess.Popen[bytes]", content: bytes, event: Any) -> bytes:
-    given: bytes | None = content
-    while True:
-        try:
-            return child.communicate(given, timeout=LOOK)[0]
-        except subprocess.TimeoutExpired:
-            given = None
-        if event.is_set():
-            child.terminate()
+    given = os.environ.get("OMP_NUM_THREADS", "")  # 1 is what Dask gives a task, if nobody says otherwise
+    with closing(LocalPool(1, int(given) if given.isdecimal() else 1)) as pool:
+        pool.submit(Task(**task))
+        while not (ended := pool.wait(LOOK)):
+            if event.is_set():
+                raise RuntimeError("stopped")
+    return ended[0][1].to_document()

@@ -6,8 +6,8 @@ from snnconvert.batch.schema import Execution
 from snnconvert.batch.task import Executor
 
 
-def executor_of(execution: Execution) -> tuple[Executor, int]:
-    """Return what runs the jobs, and how many threads each may use (0: the machine that runs it decides).
+def executor_of(execution: Execution) -> Executor:
+    """Return what runs the jobs; where they run here, they share out the processors.
 
     Raises:
         UsageError: no cluster is named (E003).
@@ -16,8 +16,8 @@ def executor_of(execution: Execution) -> tuple[Executor, int]:
     if execution.backend == "dask" or execution.scheduler is not None:
         from snnconvert.batch.cluster import Cluster
 
-        return Cluster(execution), 0
+        return Cluster(execution)
     from snnconvert.batch.local import LocalPool, automatic_slots
 
     slots = execution.jobs or automatic_slots()
-    return LocalPool(slots), max(1, len(os.sched_getaffinity(0)) // slots)
+    return LocalPool(slots, max(1, len(os.sched_getaffinity(0)) // slots))

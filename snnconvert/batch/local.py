@@ -1,145 +1,83 @@
-"""Runs tasks on this machine, each in a fork of this process: isolated, and without seconds of imports.
+"""Runs tasks on this machine, by a process that has imported everything and forks a child for each."""
 
-This process must have one thread only and run no network itself, so that a fork finds everything in order.
-"""
-
-import importlib
 import json
-import multiprocessing
 import os
-import signal
-import time
-import warnings
-from collections.abc import Callable
+import select
+import subprocess
+import sys
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from math import inf
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 
-import numba
-
-from snnconvert.batch.child import Stopped, attempt, confine, live_with
 from snnconvert.batch.task import Outcome, Task
-from snnconvert.errors import LimitError, OutputError
+from snnconvert.errors import LimitError
 
-MEMORY_A_JOB = 2 * 2**30  # bytes, of which a job finds room on this machine if nobody says how many jobs
-SIGNALS = {signal.SIGINT, signal.SIGTERM}
-GRACE = 5.0  # seconds to clean up after SIGTERM
-NEEDED = ("torch.fx.experimental.symbolic_shapes", "jinja2.ext", "numpy.ma")  # what every job imports late
-
-
-@dataclass
-class _Running:
-    task: Task
-    process: BaseProcess
-    answer: Connection
-    started: float
-
-    @property
-    def deadline(self) -> float:
-        return inf if self.task.timeout is None else self.started + self.task.timeout
+MEMORY_A_JOB = 2 * 2**30  # bytes that a job finds on this machine, where nobody says how many jobs
+GRACE = 15.0  # seconds for all children to clean up
+THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class LocalPool:
-    """A child process a task; ``work`` is what they do."""
+    """Up to ``slots`` tasks at once, each with ``threads`` threads."""
 
-    def __init__(self, slots: int, work: Callable[[Task], Outcome] = attempt) -> None:
+    def __init__(self, slots: int, threads: int) -> None:
         self.slots = slots
-        self._work = work
-        self._running: dict[str, _Running] = {}
-        self._context = multiprocessing.get_context("fork")
-        for name in NEEDED:  # here once, and not in every child
-            importlib.import_module(name)
-        numba.njit("int64(int64)")(lambda number: number)  # the same for what numba sets up when it first compiles
+        self._names: dict[str, Task] = {}
+        self._rest = b""
+        command = [sys.executable, "-m", "snnconvert.batch.server", str(os.getpid())]
+        self._server = subprocess.Popen(
+            command, env=_environment(threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )
 
     def submit(self, task: Task) -> None:
-        """Fork a child for a task."""
-        ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_live, args=(theirs, task, self._work, os.getpid()), name=task.name)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child has its own ways with them
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of threads: numpy's BLAS stops its own
-                process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            theirs.close()
-        self._running[task.name] = _Running(task, process, ours, time.monotonic())
+        """Send a task to the server; if it is dead, waiting will tell."""
+        self._names[task.name] = task
+        if self._server.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._server.stdin.write(f"{json.dumps(task.to_document())}\n".encode())
 
     def wait(self, timeout: float | None) -> list[tuple[str, Outcome]]:
-        """Return what has ended; a task that took too long is stopped."""
-        if not self._running:
+        """Return what has ended; everything, where the server itself has."""
+        if not self._names or self._server.stdout is None:
             return []
-        now = time.monotonic()
-        until = min([each.deadline for each in self._running.values()] + ([] if timeout is None else [now + timeout]))
-        ready = wait(
-            [each.answer for each in self._running.values()], None if until == float("inf") else max(0, until - now)
-        )
-        ended = []
-        for name, each in [*self._running.items()]:
-            late = time.monotonic() >= each.deadline
-            if each.answer in ready or late:
-                ended.append((name, self._end(each, late and each.answer not in ready)))
-                del self._running[name]
-        return ended
+        if not select.select([self._server.stdout], [], [], timeout)[0]:
+            return []
+        received = os.read(self._server.stdout.fileno(), 2**20)
+        if not received:
+            return self._all_lost()
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        answers = [json.loads(line) for line in lines]
+        for name, _ in answers:
+            del self._names[name]
+        return [(name, Outcome(**document)) for name, document in answers]
 
     def close(self) -> None:
-        """Stop all children: they clean up first, if they can."""
-        _stop([each.process for each in self._running.values()])
-        for each in self._running.values():
-            each.answer.close()
-        self._running.clear()
+        """Stop the server, and by that its children: they clean up first, if they can."""
+        if self._server.stdin is not None:
+            with suppress(OSError):
+                self._server.stdin.close()
+        self._server.terminate()
+        try:
+            self._server.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+        if self._server.stdout is not None:
+            self._server.stdout.close()
+        self._names.clear()
 
-    def _end(self, running: _Running, late: bool) -> Outcome:
-        content = b""
-        if not late:
-            with suppress(EOFError, OSError):
-                content = running.answer.recv_bytes()
-            running.process.join(GRACE)
-        _stop([running.process])
-        running.answer.close()
-        status = running.process.exitcode or 0
-        running.process.close()
-        if content:
-            return Outcome(**json.loads(content))
-        seconds = round(time.monotonic() - running.started, 3)
-        if late:
-            error = LimitError("E501", f"took more than {running.task.timeout:g} s", "execution.timeout gives it more")
-            return Outcome(error.exit_status, seconds, error.code, error.message, error.hint)
-        how = signal.Signals(-status).name if status < 0 else f"status {status}"
-        error = LimitError("E501", f"its process crashed ({how})", f"see {running.task.log}")
-        return Outcome(error.exit_status, seconds, error.code, error.message, error.hint, transient=True)
-
-
-def _stop(processes: list[BaseProcess]) -> None:
-    for process in processes:
-        process.terminate()
-    deadline = time.monotonic() + GRACE
-    for process in processes:
-        process.join(max(0.0, deadline - time.monotonic()))
-        if process.is_alive():
-            process.kill()
-            process.join()
-
-
-def _live(answer: Connection, task: Task, work: Callable[[Task], Outcome], parent: int) -> None:
-    """Be the child of one task, and send back what came of it."""
-    live_with(parent)
-    try:
-        confine(task)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        outcome = work(task)
-    except Stopped:
-        os._exit(signal.SIGTERM + 128)
-    except OSError as problem:
-        error = OutputError("E402", f"{task.log}: {problem.strerror or problem}")
-        outcome = Outcome(error.exit_status, 0.0, error.code, error.message, error.hint, transient=True)
-    with suppress(OSError):  # nobody listens any more
-        answer.send_bytes(json.dumps(outcome.to_document()).encode())
+    def _all_lost(self) -> list[tuple[str, Outcome]]:
+        status = self._server.wait()
+        message, hint = f"the process that starts jobs has crashed (status {status})", "run the same command again"
+        lost = Outcome(LimitError.exit_status, 0.0, "E501", message, hint)
+        names, self._names = [*self._names], {}
+        return [(name, lost) for name in names]
 
 
 def automatic_slots() -> int:
     """Return how many jobs this machine holds: by its processors and its memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(len(os.sched_getaffinity(0)), memory // MEMORY_A_JOB))
+
+
+def _environment(threads: int) -> Mapping[str, str]:
+    return {**os.environ, **dict.fromkeys(THREADS, str(threads))}

@@ -38,13 +38,10 @@ class _Held:
 class Schedule:
     """The missing jobs of a batch on their way through an executor; ``heard`` is told of each result."""
 
-    def __init__(
-        self, store: Store, executor: Executor, execution: Execution, threads: int, heard: Callable[[Result], None]
-    ) -> None:
+    def __init__(self, store: Store, executor: Executor, execution: Execution, heard: Callable[[Result], None]) -> None:
         self.store = store
         self.executor = executor
         self.execution = execution
-        self.threads = threads
         self.heard = heard
         self._held: dict[str, _Held] = {}
         self._results: list[Result] = []
@@ -117,7 +114,6 @@ class Schedule:
             log=str(self.store.place(entry) / "log.txt"),
             command="snnconvert batch",
             force=force,
-            threads=self.threads,
             timeout=self.execution.timeout,
             memory=self.execution.memory,
             attempt=attempt,

@@ -154,6 +154,8 @@ def read_batch(path: Path, assignments: tuple[str, ...] = ()) -> Source:
     mine = [each for each in assignments if each.partition("=")[0].partition(".")[0] in OWN]
     for assignment in mine:
         set_option(document, places, assignment)
+        if assignment.startswith("output=") and isinstance(document["output"], str):
+            document["output"] = str(Path.cwd() / document["output"])  # that of the file is relative to it
     try:
         checked = BatchFile.model_validate(document)
     except ValidationError as problem:

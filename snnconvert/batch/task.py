@@ -9,7 +9,7 @@ from typing import Any, Protocol
 class Task:
     """One attempt at one job: ``job`` is its document, ``destination`` its bundle, ``log`` where it tells its story.
 
-    ``threads`` 0 leaves their number to the machine. ``timeout`` is in seconds, ``memory`` in bytes; None is no limit.
+    ``timeout`` is in seconds, ``memory`` in bytes; None is no limit.
     """
 
     name: str
@@ -18,7 +18,6 @@ class Task:
     log: str
     command: str
     force: bool
-    threads: int
     timeout: float | None
     memory: int | None
     attempt: int = 1
