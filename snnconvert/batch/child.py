@@ -15,6 +15,7 @@ from typing import TextIO
 
 from snnconvert import pipeline
 from snnconvert.batch.task import Outcome, Task
+from snnconvert.checkpoints import Checkpoints
 from snnconvert.config import Job
 from snnconvert.conversion import Silent
 from snnconvert.errors import LimitError, OutputError, SnnError
@@ -117,7 +118,8 @@ def _error(task: Task, log: TextIO) -> SnnError | None:
         return None
     try:
         job = Job.model_validate(task.job)
-        pipeline.run(job, destination, task.force, task.command, Story(log))
+        kept = Checkpoints(Path(task.calibration), Path(task.evaluation), task.key)
+        pipeline.run(job, destination, task.force, task.command, Story(log), kept)
     except SnnError as error:
         return error
     except MemoryError as problem:

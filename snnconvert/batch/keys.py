@@ -15,13 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from snnconvert import __version__
-from snnconvert.config import Job
+from snnconvert.config import Job, yaml_text
 from snnconvert.data import content_digest
 from snnconvert.errors import DataError, ModelError, UsageError
 
 EPOCH = 1
 PACKAGES = ("torch", "numpy", "onnxruntime", "onnx", "onnxscript", "numba", "pillow", "matplotlib")
 APART = ("model", "calib.path", "eval.path", "trust_model", "workers", "device")  # told otherwise, or change nothing
+AFTER_CALIBRATION = (  # options that act on statistics, and not on how they are collected
+    *("eval.samples", "eval.batch_size", "convert.method", "convert.percentile", "convert.percentile_of"),
+    *("convert.correct", "convert.correct_samples", "convert.neuron", "convert.spikes", "convert.reset"),
+    *("convert.initial_potential", "convert.steps", "convert.onset_delay", "convert.warm_up", "convert.readout_from"),
+)
 EXTERNAL = b"location"  # what ONNX calls the place of weights in another file
 
 
@@ -49,6 +54,16 @@ def key_of(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
+def calibration_part(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the statistics of a job's calibration depend on: equal parts mean equal statistics."""
+    options = {
+        path: value
+        for path, value in document["options"].items()
+        if path not in AFTER_CALIBRATION and path.partition(".")[0] != "neuron"
+    }
+    return {**document, "schema": "snnconvert/calibration-key/1", "options": options, "eval": document["eval"] is None}
+
+
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Say what differs between two documents of keys."""
 
@@ -61,7 +76,8 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             digests = name in ("model", "calib", "eval")
-            told.append(f"{name} has changed" if digests else f"{name} was {old.get(name)}, is {new.get(name)}")
+            values = f"{name} was {yaml_text(old.get(name))}, is {yaml_text(new.get(name))}"
+            told.append(f"{name} has changed" if digests else values)
     return told
 
 

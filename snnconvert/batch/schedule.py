@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from filelock import FileLock
 
+from snnconvert.batch.keys import key_of
 from snnconvert.batch.schema import Execution
 from snnconvert.batch.store import DAMAGED, DONE, MISSING, Entry, Store
 from snnconvert.batch.task import Executor, Outcome, Task
@@ -112,6 +113,9 @@ class Schedule:
             job=entry.planned.job.model_dump(mode="json") | {"device": self._device(entry)},
             destination=str(self.store.bundle(entry)),
             log=str(self.store.place(entry) / "log.txt"),
+            calibration=str(self.store.calibration(entry)),
+            evaluation=str(self.store.place(entry) / "evaluation.npz"),
+            key=key_of(entry.key),
             command="snnconvert batch",
             force=force,
             timeout=self.execution.timeout,

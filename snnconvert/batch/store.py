@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from snnconvert.batch.expansion import Planned
-from snnconvert.batch.keys import changes, key_of
+from snnconvert.batch.keys import calibration_part, changes, key_of
 from snnconvert.errors import OutputError, SnnError
 from snnconvert.report.manifest import is_bundle, verify_bundle
 from snnconvert.report.publish import check_destination
@@ -88,6 +88,10 @@ class Store:
     def place(self, entry: Entry) -> Path:
         """Return where its lock, record and log are."""
         return self.private / entry.folder
+
+    def calibration(self, entry: Entry) -> Path:
+        """Return where the statistics are that a job shares with all that calibrate alike."""
+        return self.private / "calibration" / f"{key_of(calibration_part(entry.key))[:32]}.npz"
 
     def state(self, entry: Entry) -> State:
         """Look whether a job is done, by the manifest of its bundle."""

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 class Task:
     """One attempt at one job: ``job`` is its document, ``destination`` its bundle, ``log`` where it tells its story.
 
+    ``calibration`` and ``evaluation`` are files of what is kept between runs, ``key`` tells whose.
+
     ``timeout`` is in seconds, ``memory`` in bytes; None is no limit.
     """
 
@@ -16,6 +18,9 @@ class Task:
     job: Mapping[str, Any]
     destination: str
     log: str
+    calibration: str
+    evaluation: str
+    key: str
     command: str
     force: bool
     timeout: float | None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from snnconvert import pipeline
 from snnconvert.batch import batch as story
 from snnconvert.batch.schema import read_batch
 from snnconvert.errors import OutputError, UsageError
@@ -119,7 +120,7 @@ def test_changed_option_makes_a_new_bundle_and_is_told_as_the_reason(sweep: Path
     changed = "eval.samples=8"
     found = story.look(read_batch(sweep, (changed,)), ("once",), trust=False)
     rows = story.status(found)
-    assert [row[1:] for row in rows] == [("missing", "eval.samples was None, is 8"), ("old", "of no job in the file")]
+    assert [row[1:] for row in rows] == [("missing", "eval.samples was null, is 8"), ("old", "of no job in the file")]
     assert rows[1][0] == document["jobs"][3]["bundle"]
     again, results = carried_out(sweep, changed, only=["once"])
     assert len(results) == 1
@@ -143,3 +144,13 @@ def test_summary_of_some_jobs_still_tells_of_the_others(sweep: Path) -> None:
     assert rows[0].startswith("job,bundle,state,convert.percentile,t,total_steps,accuracy,")
     assert [row.split(",")[2] for row in rows[1:]] == ["done", "done", "missing", "missing", "done", "done"]
     assert json.loads((sweep.parent / "runs" / "summary.json").read_text()) == document
+
+
+def test_sweep_over_percentiles_calibrates_once(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    collect = pipeline.collect
+    monkeypatch.setattr(pipeline, "collect", lambda *arguments: calls.append(1) or collect(*arguments))
+    carried_out(sweep)
+    assert len(calls) == 1
+    carried_out(sweep, "calib.samples=8")
+    assert len(calls) == 2

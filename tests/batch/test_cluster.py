@@ -87,7 +87,8 @@ def test_tasks_are_stopped_with_the_batch(sweep: Path, cluster) -> None:
     }
     log = sweep.parent / "log.txt"
     pool = Cluster(Execution(scheduler=cluster.scheduler_address))
-    pool.submit(Task("long", job, str(sweep.parent / "long"), str(log), "test", False, None, None))
+    kept = (str(sweep.parent / "calibration.npz"), str(sweep.parent / "evaluation.npz"), "key")
+    pool.submit(Task("long", job, str(sweep.parent / "long"), str(log), *kept, "test", False, None, None))
     deadline = time.monotonic() + 60
     while not log.exists() or "evaluate" not in log.read_text():
         assert time.monotonic() < deadline

@@ -22,7 +22,7 @@ METRICS = b'{"ann": {"accuracy": 1.0}, "classes": 2, "labelled": true, "samples"
 CALLS = ((os, ("open", "write", "fsync", "rename", "replace", "mkdir", "rmdir", "unlink")), (io, ("open",)))
 
 
-def published(job: Any, destination: Path, force: bool, command: str, progress: Any) -> None:
+def published(job: Any, destination: Path, force: bool, command: str, progress: Any, kept: Any) -> None:
     """Stand in for a conversion, by as many file operations and no others."""
     publish(destination, {"metrics.json": METRICS, "config.yaml": job.to_yaml()}, b"{}", force)
 

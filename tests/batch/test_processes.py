@@ -76,7 +76,8 @@ def task(sweep: Path, tmp_path: Path) -> Callable[..., Task]:
             "device": "cpu",
         }
         log = str(tmp_path / f"{name}.txt")
-        return Task(name, job, str(tmp_path / name), log, "test", False, timeout, memory)
+        kept = (str(tmp_path / "calibration.npz"), str(tmp_path / f"{name}.npz"), name)
+        return Task(name, job, str(tmp_path / name), log, *kept, "test", False, timeout, memory)
 
     return make
 
