@@ -3,7 +3,7 @@
 import sys
 import time
 
-from benchmarks import costs, engine, fidelity, formats, loading, mutations, neuron, reading, trade
+from benchmarks import batches, costs, engine, fidelity, formats, loading, mutations, neuron, reading, trade
 from benchmarks.report import DATA, save
 
 BENCHMARKS = {
@@ -12,6 +12,8 @@ BENCHMARKS = {
     "corrections": costs.corrections,
     "memory": costs.memory,
     "engine": engine.run,
+    "batch": batches.overhead,
+    "kills": batches.kills,
     "neuron": neuron.run,
     "loading": loading.run,
     "formats": formats.run,

@@ -62,12 +62,12 @@ def test_contents_count_and_paths_do_not(sweep: Path) -> None:
 def test_versions_and_epoch_count(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = key_document(made(sweep), Contents())
     monkeypatch.setattr(keys, "EPOCH", keys.EPOCH + 1)
-    monkeypatch.setattr(keys, "versions", lambda: {**before["versions"], "torch": "9"})
+    monkeypatch.setattr(keys, "versions", lambda: {**before["versions"], "torch": "9.0.1"})
     after = key_document(made(sweep, seed=3), Contents())
     assert changes(before, after) == [
         f"epoch was {keys.EPOCH - 1}, is {keys.EPOCH}",
         "seed was 0, is 3",
-        f"torch was {before['versions']['torch']}, is 9",
+        f"torch was {before['versions']['torch']}, is 9.0.1",
     ]
     assert key_of(before) != key_of(after)
     assert changes(before, before) == []
