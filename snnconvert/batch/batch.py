@@ -101,7 +101,8 @@ def _run_missing(source: Source, batch: Batch, heard: Callable[[Result], None]) 
     from snnconvert.batch.executors import executor_of
     from snnconvert.batch.schedule import Schedule
 
-    with closing(executor_of(source.checked.execution)) as executor:  # it starts while options are checked
+    on_gpu = any(str(entry.key["device"]).startswith("cuda") for entry in batch.missing)
+    with closing(executor_of(source.checked.execution, on_gpu)) as executor:  # it starts while options are checked
         check(batch.missing)
         batch.store.open()
         return Schedule(batch.store, executor, source.checked.execution, heard).run(batch.missing)

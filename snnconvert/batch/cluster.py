@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import distributed
+from distributed.client import FuturesCancelledError
 from distributed.scheduler import KilledWorker
 
 from snnconvert.batch.local import LocalPool
@@ -44,6 +45,7 @@ class Cluster:
             raise OutputError(
                 "E404", f"--scheduler: {where}: does not answer ({problem})", "is the scheduler running?"
             ) from None
+        self._where = where
         self._most = execution.jobs
         self._stop = f"snnconvert-{uuid.uuid4().hex}"
         self._event = distributed.Event(self._stop, client=self._client)
@@ -68,7 +70,11 @@ class Cluster:
         )
 
     def wait(self, timeout: float | None) -> list[tuple[str, Outcome]]:
-        """Return what has ended, also by the death of more workers than Dask forgives."""
+        """Return what has ended, also by the death of more workers than Dask forgives.
+
+        Raises:
+            OutputError: the scheduler is gone (E404).
+        """
         if not self._futures:
             return []
         try:
@@ -76,6 +82,10 @@ class Cluster:
                 distributed.wait([*self._futures.values()], timeout=timeout, return_when="FIRST_COMPLETED")
         except TimeoutError:
             return []
+        except FuturesCancelledError:
+            if self._client.status != "running":
+                hint = "start it again; the same command goes on"
+                raise OutputError("E404", f"--scheduler: {self._where}: is gone", hint) from None
         ended = [(name, future) for name, future in self._futures.items() if future.done()]
         for name, _ in ended:
             del self._futures[name]

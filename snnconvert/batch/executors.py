@@ -1,13 +1,11 @@
 """Where jobs run: on this machine, or on the workers of a Dask cluster."""
 
-import os
-
 from snnconvert.batch.schema import Execution
 from snnconvert.batch.task import Executor
 
 
-def executor_of(execution: Execution) -> Executor:
-    """Return what runs the jobs; where they run here, they share out the processors.
+def executor_of(execution: Execution, on_gpu: bool) -> Executor:
+    """Return what runs the jobs; here they share out the processors, and a GPU has one at a time if nobody says more.
 
     Raises:
         UsageError: no cluster is named (E003).
@@ -17,7 +15,7 @@ def executor_of(execution: Execution) -> Executor:
         from snnconvert.batch.cluster import Cluster
 
         return Cluster(execution)
-    from snnconvert.batch.local import LocalPool, automatic_slots
+    from snnconvert.batch.local import LocalPool, automatic_slots, processors
 
-    slots = execution.jobs or automatic_slots()
-    return LocalPool(slots, max(1, len(os.sched_getaffinity(0)) // slots))
+    slots = execution.jobs or (1 if on_gpu else automatic_slots())
+    return LocalPool(slots, max(1, processors() // slots))

@@ -20,7 +20,7 @@ from snnconvert.data import content_digest
 from snnconvert.errors import DataError, ModelError, UsageError
 
 EPOCH = 1
-PACKAGES = ("torch", "numpy", "onnxruntime", "onnx", "onnxscript", "numba", "pillow", "matplotlib")
+PACKAGES = ("torch", "numpy", "onnxruntime", "onnx", "onnxscript", "numba", "pillow")
 APART = ("model", "calib.path", "eval.path", "trust_model", "workers", "device")  # told otherwise, or change nothing
 AFTER_CALIBRATION = (  # options that act on statistics, and not on how they are collected
     *("eval.samples", "eval.batch_size", "convert.method", "convert.percentile", "convert.percentile_of"),

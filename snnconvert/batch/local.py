@@ -73,10 +73,15 @@ class LocalPool:
         return [(name, lost) for name in names]
 
 
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def automatic_slots() -> int:
     """Return how many jobs this machine holds: by its processors and its memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(len(os.sched_getaffinity(0)), memory // MEMORY_A_JOB))
+    return max(1, min(processors(), memory // MEMORY_A_JOB))
 
 
 def _environment(threads: int) -> Mapping[str, str]:

@@ -84,7 +84,7 @@ class Inline:
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "executor_of", lambda execution: Inline())
+    monkeypatch.setattr(executors, "executor_of", lambda execution, on_gpu: Inline())
 
 
 def carried_out(config: Path, *assignments: str, only: Sequence[str] = ()) -> tuple[dict[str, Any], list[Any]]:

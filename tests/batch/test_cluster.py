@@ -21,18 +21,18 @@ distributed = pytest.importorskip("distributed", reason="Dask is not installed: 
 
 def test_backend_without_a_scheduler_is_refused() -> None:
     with pytest.raises(UsageError, match=r"E003.*dask needs a scheduler"):
-        executors.executor_of(Execution(backend="dask"))
+        executors.executor_of(Execution(backend="dask"), False)
 
 
 def test_scheduler_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"E001.*gone\.json: no such file"):
-        executors.executor_of(Execution(scheduler=str(tmp_path / "gone.json")))
+        executors.executor_of(Execution(scheduler=str(tmp_path / "gone.json")), False)
 
 
 def test_scheduler_that_does_not_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snnconvert.batch.cluster.PATIENCE", 0.5)
     with pytest.raises(OutputError, match=r"E404.*tcp://127\.0\.0\.1:9: does not answer"):
-        executors.executor_of(Execution(scheduler="tcp://127.0.0.1:9"))
+        executors.executor_of(Execution(scheduler="tcp://127.0.0.1:9"), False)
 
 
 def test_files_of_tls_reach_dask(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,8 +43,9 @@ def test_files_of_tls_reach_dask(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("enough")
 
     monkeypatch.setattr(distributed, "Client", refuse)
+    tls = Tls(ca="ca.pem", cert="c.pem", key="k.pem")
     with pytest.raises(OutputError, match="enough"):
-        executors.executor_of(Execution(scheduler="tls://host:1", tls=Tls(ca="ca.pem", cert="c.pem", key="k.pem")))
+        executors.executor_of(Execution(scheduler="tls://host:1", tls=tls), False)
     assert given["address"] == "tls://host:1"
     assert given["security"].require_encryption
     assert (given["security"].tls_ca_file, given["security"].tls_client_key) == ("ca.pem", "k.pem")
@@ -70,7 +71,7 @@ def test_every_job_is_done_once_where_a_worker_is_killed(sweep: Path, cluster, m
     assert document["counts"] == {"done": 3, "missing": 1}
     assert heard == ["done"] * 3
     found = contents(sweep.parent / "runs")
-    monkeypatch.setattr(executors, "executor_of", lambda execution: Inline())
+    monkeypatch.setattr(executors, "executor_of", lambda execution, on_gpu: Inline())
     carried_out(sweep, f"output={sweep.parent / 'here'}", only=["mlp*"])
     assert found == contents(sweep.parent / "here")
     assert not list((sweep.parent / "runs").glob(".*.tmp*"))

@@ -40,7 +40,7 @@ class Inline:
 
 @pytest.fixture(autouse=True)
 def _inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "executor_of", lambda execution: Inline())
+    monkeypatch.setattr(executors, "executor_of", lambda execution, on_gpu: Inline())
 
 
 @pytest.fixture
