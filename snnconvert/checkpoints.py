@@ -22,7 +22,7 @@ from snnconvert.calibrate import ActivationStatistics, from_arrays, to_arrays
 from snnconvert.errors import OutputError
 from snnconvert.graph import Graph
 from snnconvert.measure import LayerErrors, Outcomes
-from snnconvert.report.single_file import write_whole
+from snnconvert.report.single_file import clear_unfinished, write_whole
 
 Arrays = dict[str, NDArray[Any]]
 EVERY = 60.0  # seconds between checkpoints of an evaluation
@@ -33,7 +33,10 @@ BROKEN = (ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipF
 
 @dataclass
 class Checkpoints:
-    """Files of one conversion, None where nothing is kept; ``key`` tells the evaluations of different jobs apart."""
+    """Files of one conversion, each in a folder of its own, or None where nothing is kept.
+
+    ``key`` tells the evaluations of different jobs apart.
+    """
 
     calibration: Path | None = None
     evaluation: Path | None = None
@@ -112,8 +115,9 @@ def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 def _only_one(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{path}.lock")
+        lock = FileLock(path.parent / "lock")
         lock.acquire()
+        clear_unfinished(path.parent)
     except OSError as problem:
         raise OutputError("E402", f"{path}: cannot be locked ({problem.strerror or problem})") from None
     try:

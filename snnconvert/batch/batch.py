@@ -1,11 +1,9 @@
 """A batch as one story: expand, look what is done, check what is not, run it, sum up."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
-
-from filelock import FileLock
 
 from snnconvert.batch.expansion import Planned, expand, select
 from snnconvert.batch.keys import Contents, key_document
@@ -92,7 +90,7 @@ def run(source: Source, batch: Batch, heard: Callable[[Result], None]) -> dict[s
         states |= {result.entry.folder: result.state for result in _run_missing(source, batch, heard)}
     batch.store.open()
     document = summarise(batch.store, batch.entries, states)
-    with _summary_lock(batch.store):
+    with batch.store.summary_lock():
         write_summary(batch.store.output, document)
     return document
 
@@ -125,10 +123,6 @@ def status(batch: Batch) -> list[tuple[str, str, str]]:
             state = FAILED
         rows.append((entry.folder, state, found.why))
     return [*rows, *((name, "old", "of no job in the file") for name in batch.store.others([*batch.entries]))]
-
-
-def _summary_lock(store: Store) -> AbstractContextManager[object]:
-    return FileLock(store.private / "summary.lock")
 
 
 __all__ = ["Batch", "check", "failed", "look", "run", "status"]

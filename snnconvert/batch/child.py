@@ -19,11 +19,13 @@ from snnconvert.checkpoints import Checkpoints
 from snnconvert.config import Job
 from snnconvert.conversion import Silent
 from snnconvert.errors import LimitError, OutputError, SnnError
+from snnconvert.load.isolation import DATA, STATUS
 from snnconvert.report.manifest import verify_bundle
 from snnconvert.report.text import printable
 
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-TRANSIENT = (5, 7)  # exit statuses that may go away: a full disk, memory that others took
+NEAR = 0.8
+NO_MEMORY = ("bad_alloc", "can't allocate memory", "can't start new thread")  # said by libraries
 KILOBYTE = 1024  # what ru_maxrss counts in
 LINE = 600  # characters
 TELL_EVERY = 30.0  # seconds
@@ -107,7 +109,7 @@ def attempt(task: Task) -> Outcome:
     seconds = round(time.monotonic() - started, 3)
     if error is None:
         return Outcome(0, seconds, peak=peak)
-    transient = error.exit_status in TRANSIENT
+    transient = isinstance(error, OutputError) or (isinstance(error, LimitError) and task.memory is None)
     return Outcome(error.exit_status, seconds, error.code, error.message, error.hint, transient, peak)
 
 
@@ -120,14 +122,30 @@ def _error(task: Task, log: TextIO) -> SnnError | None:
         job = Job.model_validate(task.job)
         kept = Checkpoints(Path(task.calibration), Path(task.evaluation), task.key)
         pipeline.run(job, destination, task.force, task.command, Story(log), kept)
-    except SnnError as error:
-        return error
-    except MemoryError as problem:
-        return LimitError("E501", f"out of memory ({problem})", "execution.memory gives it more")
-    except OSError as problem:
-        where = task.destination if problem.filename is None else problem.filename
-        return OutputError("E402", f"{where}: {problem.strerror or problem}")
     except Exception as problem:  # noqa: BLE001 - one failing job never stops the others
+        if not isinstance(problem, LimitError) and (_ran_out_of_memory(problem) or _is_near(task.memory)):
+            return LimitError("E501", f"out of memory ({problem})", "execution.memory gives it more")
+        if isinstance(problem, SnnError):
+            return problem
+        if isinstance(problem, OSError):
+            where = task.destination if problem.filename is None else problem.filename
+            return OutputError("E402", f"{where}: {problem.strerror or problem}")
         log.write(traceback.format_exc())
         return SnnError("E999", f"a bug in snnconvert ({type(problem).__name__})", f"please report it, with {task.log}")
     return None
+
+
+def _ran_out_of_memory(problem: BaseException | None) -> bool:
+    """Tell whether an error came of too little memory, whatever was made of it on the way."""
+    while problem is not None:
+        if isinstance(problem, MemoryError) or any(words in str(problem) for words in NO_MEMORY):
+            return True
+        problem = problem.__context__
+    return False
+
+
+def _is_near(limit: int | None) -> bool:
+    """Tell whether this process holds nearly as much as it may: then whatever failed is believed to have failed of it."""
+    if limit is None or not STATUS.exists():
+        return False
+    return int(STATUS.read_text().split()[DATA]) * resource.getpagesize() > NEAR * limit

@@ -104,7 +104,8 @@ class Forks:
             error = LimitError("E501", f"took more than {running.task.timeout:g} s", "execution.timeout gives it more")
             return Outcome(error.exit_status, seconds, error.code, error.message, error.hint)
         how = signal.Signals(-status).name if status < 0 else f"status {status}"
-        error = LimitError("E501", f"its process crashed ({how})", f"see {running.task.log}")
+        limited = "" if running.task.memory is None else "; with more than execution.memory it may not"
+        error = LimitError("E501", f"its process crashed ({how})", f"see {running.task.log}{limited}")
         return Outcome(error.exit_status, seconds, error.code, error.message, error.hint, transient=True)
 
 

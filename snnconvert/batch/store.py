@@ -1,12 +1,15 @@
 """The output directory, which is the database: a job is done when its bundle is there and its manifest verifies.
 
-OUTPUT/
-NAME-KEY8/               a bundle, there whole or not at all
-summary.json, ...        made again from the bundles at the end of every run
-.snnconvert/NAME-KEY8/   lock (held while the job runs), record.json (how it went), log.txt
-.snnconvert/calibration/ what several jobs share
+    OUTPUT/
+        NAME-KEY8/                bundles, each there whole or not at all
+        summary.json, .csv, .svg  made again from the bundles at the end of every run
+        .snnconvert/NAME-KEY8/    lock (held while the job runs), record.json (how it went), log.txt, evaluation.npz
+        .snnconvert/calibration/  what several jobs share
+
+The kernel frees the lock of a process that dies, so that no lock is ever stale.
 """
 
+import itertools
 import json
 import os
 import re
@@ -24,7 +27,7 @@ from snnconvert.batch.keys import calibration_part, changes, key_of
 from snnconvert.errors import OutputError, SnnError
 from snnconvert.report.manifest import is_bundle, verify_bundle
 from snnconvert.report.publish import check_destination
-from snnconvert.report.single_file import write_whole
+from snnconvert.report.single_file import clear_unfinished, write_whole
 from snnconvert.report.staging import reap
 
 PRIVATE = ".snnconvert"
@@ -91,7 +94,7 @@ class Store:
 
     def calibration(self, entry: Entry) -> Path:
         """Return where the statistics are that a job shares with all that calibrate alike."""
-        return self.private / "calibration" / f"{key_of(calibration_part(entry.key))[:32]}.npz"
+        return self.private / "calibration" / key_of(calibration_part(entry.key))[:32] / "statistics.npz"
 
     def state(self, entry: Entry) -> State:
         """Look whether a job is done, by the manifest of its bundle."""
@@ -105,17 +108,17 @@ class Store:
         return State(DONE)
 
     def lock(self, entry: Entry) -> FileLock | None:
-        """Take the lock of a job; None where another run holds it. The kernel frees the lock of a dead process.
+        """Take the lock of a job; None where another run holds it.
 
         Raises:
             OutputError: the lock cannot be made (E402).
         """
+        place = self.place(entry)
         try:
-            self.place(entry).mkdir(exist_ok=True)
-            for old in self.place(entry).glob(".snnconvert-*.tmp"):
-                old.unlink(missing_ok=True)
-            lock = FileLock(self.place(entry) / "lock", timeout=0)
+            place.mkdir(exist_ok=True)
+            lock = FileLock(place / "lock", timeout=0)
             lock.acquire()
+            clear_unfinished(place)  # now that nobody else writes there
         except Timeout:
             return None
         except OSError as problem:
@@ -124,12 +127,16 @@ class Store:
 
     def is_locked(self, entry: Entry) -> bool:
         """Tell whether another run is at a job; nothing is made for it."""
-        if not (self.place(entry) / "lock").exists():
-            return False
-        lock = self.lock(entry)
-        if lock is not None:
-            lock.release()
-        return lock is None
+        path = self.place(entry) / "lock"
+        try:
+            if path.exists():
+                with FileLock(path, timeout=0):
+                    return False
+        except Timeout:
+            return True
+        except OSError:
+            return False  # not ours to write to: nor is it another run's of ours
+        return False
 
     def make_room(self, entry: Entry) -> bool:
         """Prepare the place of a bundle under its lock; tell whether a damaged one must be replaced.
@@ -145,11 +152,15 @@ class Store:
             return os.path.lexists(bundle)
         place = self.place(entry)
         try:
-            number = sum(path.name.startswith("damaged-") for path in place.iterdir())
-            bundle.rename(place / f"damaged-{number}")
+            names = (place / f"damaged-{number}" for number in itertools.count())
+            bundle.rename(next(name for name in names if not os.path.lexists(name)))
         except OSError as problem:
             raise self._refusal(problem, "E402") from None
         return False
+
+    def summary_lock(self) -> FileLock:
+        """Return the lock under which the summary is written."""
+        return FileLock(self.private / "summary.lock")
 
     def record(self, entry: Entry, outcome: Mapping[str, Any]) -> None:
         """Remember how a job went, and its key.

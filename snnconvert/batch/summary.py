@@ -16,7 +16,7 @@ from snnconvert.batch.schedule import DONE, FAILED
 from snnconvert.batch.store import Entry, Store
 from snnconvert.errors import OutputError
 from snnconvert.report.quantities import ann_accuracy, count, number, percent, points, rows, suffixed
-from snnconvert.report.single_file import write_whole
+from snnconvert.report.single_file import clear_unfinished, write_whole
 from snnconvert.report.trade_off import trade_off_svg
 
 COLUMNS = (
@@ -61,10 +61,13 @@ def summarise(store: Store, entries: Sequence[Entry], states: Mapping[str, str])
 def write_summary(output: Path, document: Mapping[str, Any]) -> None:
     """Write the three files, each whole or not at all; they are left where they would not change.
 
+    Nobody else may write into the directory meanwhile.
+
     Raises:
         OutputError: one cannot be written (E402).
     """
     text = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+    clear_unfinished(output)
     with suppress(OSError):
         if (output / JSON).read_bytes() == text and (output / CSV).is_file() and (output / SVG).is_file():
             return
