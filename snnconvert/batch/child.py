@@ -145,7 +145,7 @@ def _ran_out_of_memory(problem: BaseException | None) -> bool:
 
 
 def _is_near(limit: int | None) -> bool:
-    """Tell whether this process holds nearly as much as it may: whatever failed is then believed to have failed of it."""
+    """Tell whether this process holds nearly as much as it may: any failure is then put down to that."""
     if limit is None or not STATUS.exists():
         return False
     return int(STATUS.read_text().split()[DATA]) * resource.getpagesize() > NEAR * limit

@@ -55,7 +55,7 @@ class LocalPool:
         if self._server.stdin is not None:
             with suppress(OSError):
                 self._server.stdin.close()
-        self._server.terminate()
+        self._server.terminate()  # which ends it where it still imports, and has no child yet
         try:
             self._server.wait(GRACE)
         except subprocess.TimeoutExpired:

@@ -8,9 +8,8 @@ import json
 import os
 import signal
 import sys
-from types import FrameType
 
-from snnconvert.batch.child import Stopped, live_with
+from snnconvert.batch.child import live_with
 from snnconvert.batch.forks import Forks
 from snnconvert.batch.task import Task
 
@@ -22,7 +21,7 @@ def main() -> int:
     os.dup2(2, 1)  # what libraries print is no answer
     live_with(int(sys.argv[1]))
     forks, rest = Forks(), b""
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # now that there may be children to stop first: stdin's end says when
     try:
         while True:
             for name, outcome in forks.wait(0):
@@ -36,15 +35,8 @@ def main() -> int:
             *lines, rest = (rest + received).split(b"\n")
             for line in lines:
                 forks.submit(Task(**json.loads(line)))
-    except Stopped:
-        return 128 + signal.SIGTERM
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # we are on our way
         forks.close()
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise Stopped
 
 
 if __name__ == "__main__":
