@@ -3,7 +3,20 @@
 import sys
 import time
 
-from benchmarks import costs, engine, fidelity, formats, gate, loading, mutations, neuron, peers, reading, trade
+from benchmarks import (
+    batches,
+    costs,
+    engine,
+    fidelity,
+    formats,
+    gate,
+    loading,
+    mutations,
+    neuron,
+    peers,
+    reading,
+    trade,
+)
 from benchmarks.report import DATA, Skipped, save
 
 BENCHMARKS = {
@@ -13,6 +26,8 @@ BENCHMARKS = {
     "memory": costs.memory,
     "engine": engine.run,
     "peers": peers.run,
+    "batch": batches.overhead,
+    "kills": batches.kills,
     "neuron": neuron.run,
     "gate": gate.run,
     "loading": loading.run,

@@ -4,10 +4,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator
 
 from snnconvert.data import Preprocessing
 from snnconvert.errors import UsageError
@@ -90,7 +90,7 @@ class Job(Options):
     trust_model: bool = False
     calib: CalibrationOptions
     eval: EvaluationOptions = EvaluationOptions()
-    preprocess: dict[str, Any] = {}
+    preprocess: Annotated[dict[str, Any], WithJsonSchema({"type": ["string", "object", "null"]})] = {}
     convert: ConvertOptions = ConvertOptions()
     neuron: dict[str, float | int | str | None] = {}
     seed: int = 0
@@ -145,17 +145,35 @@ def build_job(document: dict[str, Any], where: str, places: Mapping[str, str] | 
     try:
         return Job.model_validate(document)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        keys = [part for part in first["loc"] if isinstance(part, str)]
-        path, hint = ".".join(keys), None
-        if first["type"] == "extra_forbidden":
-            parent: Any = Job
-            for part in keys[:-1]:
-                parent = parent.model_fields[part].annotation
-            hint = did_you_mean(keys[-1], list(parent.model_fields))
-        message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
-        got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {str(first['input'])[:80]!r}"
-        raise UsageError("E301", f"{(places or {}).get(path, where)}: {path}: {message}{got}", hint) from None
+        raise refusal(problem, Job, where, places or {}) from None
+
+
+def refusal(problem: ValidationError, model: type[BaseModel], where: str, places: Mapping[str, str]) -> UsageError:
+    """Return the first of the problems in one line, with the file and line of its path where ``places`` has them.
+
+    What is missing has no place: that of what it is missing from is told then, or else ``where``.
+    """
+    first = problem.errors()[0]
+    loc, hint = first["loc"], None
+    named = max(index for index, part in enumerate(("", *loc)) if isinstance(part, str))  # [1, 2, x] is told as one
+    path = ".".join(map(str, loc[:named]))
+    if first["type"] == "extra_forbidden":
+        for part in loc[:-1]:
+            if isinstance(part, str):
+                model = _model_in(model.model_fields[part].annotation)
+        hint = did_you_mean(str(loc[-1]), list(model.model_fields))
+    message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
+    got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {str(first['input'])[:80]!r}"
+    shortest = 1 if first["type"] == "missing" else named
+    paths = [".".join(map(str, loc[:length])) for length in range(len(loc), shortest - 1, -1)]
+    place = next((places[each] for each in paths if each in places), where)
+    return UsageError("E301", f"{place}: {path}: {message}{got}", hint)
+
+
+def _model_in(annotation: Any) -> type[BaseModel]:
+    """Return the model that a field holds, one or many of."""
+    found = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
+    return next(each for each in found if issubclass(each, BaseModel))
 
 
 def set_path(document: dict[str, Any], places: dict[str, str], path: str, value: object) -> None:
@@ -244,9 +262,15 @@ def parse_yaml(text: str, where: str) -> tuple[Any, dict[str, str]]:
 
 
 def _places(node: yaml.Node, where: str, parents: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
-    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        path = (*parents, key.value)
-        yield ".".join(path), f"{where}:{key.start_mark.line + 1}:{key.start_mark.column + 1}"
+    """Yield the place of every key, and of every entry of a list by its number from 0."""
+    entries: list[tuple[str, yaml.Mark, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        entries = [(key.value, key.start_mark, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        entries = [(str(index), each.start_mark, each) for index, each in enumerate(node.value)]
+    for name, mark, value in entries:
+        path = (*parents, name)
+        yield ".".join(path), f"{where}:{mark.line + 1}:{mark.column + 1}"
         yield from _places(value, where, path)
 
 

@@ -9,6 +9,7 @@ import torch
 
 from snnconvert.bundle import bundle_files
 from snnconvert.calibrate import collect
+from snnconvert.checkpoints import Checkpoints
 from snnconvert.config import Job
 from snnconvert.conversion import Conversion, Progress, class_count, operations
 from snnconvert.convert import dead_layers
@@ -38,8 +39,10 @@ MEMORY_HINT = "a smaller --batch-size, --set calib.batch_size=N or --per-layer n
 FORM_LIMIT = 1e-4  # of the largest output, between the normal form and the folded network
 
 
-def run(job: Job, destination: Path, force: bool, command: str, progress: Progress) -> Conversion:
-    """Convert a network, evaluate it, and write the bundle, whole or not at all.
+def run(
+    job: Job, destination: Path, force: bool, command: str, progress: Progress, kept: Checkpoints | None = None
+) -> Conversion:
+    """Convert a network, evaluate it, and write the bundle, whole or not at all; ``kept`` spares work done before.
 
     Raises:
         SnnError: anything a user can meet; then nothing was written.
@@ -52,9 +55,9 @@ def run(job: Job, destination: Path, force: bool, command: str, progress: Progre
     try:
         # a convolution in TF32, or by whatever algorithm was fastest, is another network at the threshold
         with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-            conversion = convert(job, device, progress)
+            conversion = convert(job, device, progress, kept)
             converted = time.time()
-            outcomes = evaluate(conversion, device, progress)
+            outcomes = evaluate(conversion, device, progress, kept)
         durations = {"convert": converted - started, "evaluate": time.time() - converted}
         files = bundle_files(conversion, outcomes)
     except (MemoryError, RuntimeError) as problem:
@@ -62,6 +65,8 @@ def run(job: Job, destination: Path, force: bool, command: str, progress: Progre
             raise
         raise LimitError("E501", f"out of memory ({problem})", MEMORY_HINT) from None
     publish(destination, files, run_record(command, started, durations, conversion.warnings, conversion.tried), force)
+    if kept is not None:
+        kept.done()
     return conversion
 
 
@@ -96,7 +101,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
+def convert(job: Job, device: torch.device, progress: Progress, kept: Checkpoints | None = None) -> Conversion:
     """Load, fold, calibrate and normalise; nothing is simulated or written yet."""
     notes: list[str] = []
     warnings: list[str] = []
@@ -121,7 +126,11 @@ def convert(job: Job, device: torch.device, progress: Progress) -> Conversion:
     recipe = recipe_of(job)
     untried = recipe.try_on(pooled)  # what no scales could convert is refused now, too
     progress.stage("calibrate", len(calib))
-    statistics = collect(pooled, calib.batches(job.calib.batch_size, progress.advance), options.per_channel, device)
+    statistics = (kept or Checkpoints()).statistics(
+        pooled,
+        options.per_channel,
+        lambda: collect(pooled, calib.batches(job.calib.batch_size, progress.advance), options.per_channel, device),
+    )
     dead = dead_layers(statistics)
     warnings += [f"node '{name}' is zero on every calibration sample: its scale is 1" for name in dead]
     workshop = Workshop(pooled, statistics, calib, job, device, untried.depths)
@@ -196,7 +205,9 @@ def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]
     return calib, evaluation
 
 
-def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -> Outcomes:
+def evaluate(
+    conversion: Conversion, device: torch.device, progress: Progress, kept: Checkpoints | None = None
+) -> Outcomes:
     """Simulate the evaluation set, compare with ONNX Runtime on the user's network, and fill in the metrics."""
     network, chosen, steps = conversion.network, conversion.evaluation, conversion.job.convert.steps
     simulator = Simulator(network, device)
@@ -206,9 +217,11 @@ def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -
         LayerErrors(network, axes),
         Outcomes(steps, class_count(conversion.folded), network.schedule_document),
     )
-    labels = chosen.labels
+    labels, kept = chosen.labels, kept or Checkpoints()
     progress.stage("evaluate", len(chosen))
-    for batch in chosen.batches(conversion.job.eval.batch_size, progress.advance):
+    if done := kept.resume(outcomes, layers):
+        progress.advance(done)
+    for batch in chosen.after(done).batches(conversion.job.eval.batch_size, progress.advance):
         x = torch.from_numpy(batch).to(device)
         expected = conversion.loaded.reference.run(batch)
         answers, spikes, synops, errors = [], [], [], []
@@ -226,6 +239,7 @@ def evaluate(conversion: Conversion, device: torch.device, progress: Progress) -
         truth = None if labels is None else labels[outcomes.samples : outcomes.samples + len(batch)]
         outcomes.add(np.stack(answers), np.array(spikes), np.array(synops), top1(expected), truth)
         outcomes.add_outputs(np.array(errors), float(np.square(expected.astype(np.float64)).sum()))
+        kept.keep(outcomes, layers)
     conversion.metrics = {
         **outcomes.document(operations(conversion)),
         "layers": layers.rows(),

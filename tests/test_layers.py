@@ -32,6 +32,7 @@ LAYERS = [
     "conversion",
     "explanation",
     "bundle",
+    "checkpoints",
     "pipeline",
     "inspection",
     "checking",

@@ -74,6 +74,13 @@ class LogHistogram:
         self._zeros = np.zeros(rows, np.int64)
         self._largest = np.zeros(rows, np.int32)
 
+    @classmethod
+    def of(cls, counts: Counts, zeros: Counts, largest: Bits) -> "LogHistogram":
+        """Return the histogram with these ``counts (channels, BINS)``, zeros and largest numbers, as bits."""
+        made = cls(len(counts))
+        made._counts, made._zeros, made._largest = counts, zeros, largest
+        return made
+
     def add(self, values: NDArray[np.float32]) -> None:
         """Count ``values (rows, channels)``, float32 in C order; what is not positive counts as zero."""
         bits = values.view(np.int32)

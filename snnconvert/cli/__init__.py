@@ -23,6 +23,7 @@ VERBS = {
     "inspect": "Tell what becomes of every node of a network, without converting it.",
     "evaluate": "Run the network of a bundle on samples.",
     "check": "Compare a network with its baseline: PASS, FAIL or INCONCLUSIVE, for CI.",
+    "batch": "Run many conversions from one file; running it again goes on.",
     "verify": "Check that a bundle is whole and unchanged.",
     "neuron": "Simulate one neuron under a constant current: spikes, rate, a picture.",
     "schema": "Print the JSON Schema of a configuration file, for editors.",

@@ -9,10 +9,11 @@ from snnconvert.cli.options import common_options
 
 SCHEMAS = {  # name: the module and the class of its options
     "baseline": ("snnconvert.gate.schema", "Baseline"),
+    "batch": ("snnconvert.batch.schema", "BatchFile"),
 }
 
 
-@click.command("schema", epilog="Example:  snnconvert schema baseline > baseline.schema.json")
+@click.command("schema", epilog="Example:  snnconvert schema batch > batch.schema.json")
 @click.argument("name", type=click.Choice([*SCHEMAS]))
 @common_options
 def command(name: str) -> None:

@@ -4,6 +4,7 @@
 byte: they import nothing but the standard library, numpy, Pillow (late), each other and `snnconvert.errors`.
 """
 
+from snnconvert.data.contents import content_digest
 from snnconvert.data.natural import natural_shape
 from snnconvert.data.preprocessing import IMAGENET_PREPROCESSING, Preprocessing, layout
 from snnconvert.data.ranges import range_warning, value_range
@@ -17,6 +18,7 @@ __all__ = [
     "Preprocessing",
     "Selection",
     "batches",
+    "content_digest",
     "folder_of",
     "layout",
     "natural_shape",

@@ -73,7 +73,7 @@ def open_dataset(path: str | Path) -> Dataset:
     IDX.gz, CIFAR binary batches. Raises UsageError E001 for a path that is not there or not clear, DataError E201
     for no samples, E203 for a broken file, E204 for labels that do not fit. Images are read later, one by one.
     """
-    place, part = _find(str(path))
+    place, part = place_of(str(path))
     if place.is_dir():
         return _open_folder(str(path), place, part)
     if not place.is_file():
@@ -83,7 +83,7 @@ def open_dataset(path: str | Path) -> Dataset:
 
 def folder_of(path: str) -> Path | None:
     """Return the folder that `path` (perhaps PATH:part) names; None if it is a file."""
-    place = _find(path)[0]
+    place = place_of(path)[0]
     return place if place.is_dir() else None
 
 
@@ -154,7 +154,7 @@ def _prepared(where: str, samples: np.ndarray, preprocessing: Preprocessing, sha
         raise DataError(error.code, f"{where}: {error.message}", error.hint) from error
 
 
-def _find(path: str) -> tuple[Path, str | None]:
+def place_of(path: str) -> tuple[Path, str | None]:
     """Return the file or folder and the part of it (after the last colon) that a path names."""
     place = Path(path)
     try:
@@ -223,7 +223,7 @@ def _open_images(path: str, folder: Path, folders: list[Path], loose: list[str])
     found: list[str] = []
     labels: list[int] = []
     for index, entry in enumerate(folders):
-        images = _images_in(sorted(_files_below(entry), key=os.fsencode))
+        images = _images_in(sorted(files_below(entry), key=os.fsencode))
         if not images and not loose:
             raise DataError("E201", f"{entry}: a class folder without images", "remove it, or put its images there")
         found += images
@@ -240,7 +240,8 @@ def _open_images(path: str, folder: Path, folders: list[Path], loose: list[str])
     return Dataset(path, "class folders", np.array(labels, np.int64), classes, files=tuple(files))
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and of its folders, but hidden ones and what lies behind links to folders."""
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in (Path(root) / name for name in names if not name.startswith(".")):

@@ -66,6 +66,10 @@ class Selection:
         """Return at most so many of the samples, chosen by a seeded hash."""
         return replace(self, indices=limited(self.indices, count, seed))
 
+    def after(self, count: int) -> "Selection":
+        """Return the samples without the first few."""
+        return replace(self, indices=self.indices[count:]) if count else self
+
     def batches(self, size: int, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
         """Yield preprocessed samples ``(N, ...)``; ``advance(N)`` is called when a batch has been used."""
         for _, x in batches(self.dataset, self.indices, self.preprocessing, self.shape, size, self._each):

@@ -13,7 +13,8 @@ from snnconvert.errors import ModelError
 from snnconvert.graph import Equivalence, Graph, Origin, relative_error
 from snnconvert.load.asked import Asked
 from snnconvert.load.ends import read_input, read_output, strip_last
-from snnconvert.load.onnx_file import Array, OnnxFile, parse, read_bytes, validate
+from snnconvert.load.external_data import Neighbours, is_external
+from snnconvert.load.onnx_file import Array, OnnxFile, claimed_bytes, parse, read_bytes, validate
 from snnconvert.load.onnx_graph import build_graph, survey_nodes
 from snnconvert.load.reference import Reference
 from snnconvert.load.torch_model import is_torch, read_torch
@@ -87,6 +88,22 @@ def open_model(path: Path, asked: Asked = NOTHING_ASKED) -> OnnxFile:
     model = parse(path.name, content)
     del content  # nor while its weights are decoded
     return validate(path, digest, model, asked, network.handover if network else None)
+
+
+def model_digest(path: Path) -> str:
+    """Return the digest that :func:`open_model` gives a model, with its external data, without decoding the model.
+
+    Raises:
+        UsageError: no such file (E001).
+        ModelError: the file, or what it says of external data, is broken (E101 to E112).
+    """
+    content = read_bytes(path)
+    own = hashlib.sha256(content).hexdigest()
+    beside = Neighbours(path.parent)
+    for tensor in () if is_torch(content) else parse(path.name, content).graph.initializer:
+        if is_external(tensor):
+            beside.read(tensor, f"{path.name}: tensor '{tensor.name}'", claimed_bytes(tensor))
+    return beside.digest(own)
 
 
 def survey_model(file: OnnxFile) -> tuple[tuple[Origin, ...], dict[str, ModelError]]:

@@ -219,7 +219,7 @@ def _sorted_nodes(where: str, nodes: Sequence[onnx.NodeProto], given: Set[str]) 
 def _constants(where: str, tensors: Sequence[TensorProto], beside: Beside) -> dict[str, Array]:
     """Decode every weight, those beside the file too, when together they are not too large."""
     constants: dict[str, Array] = {}
-    total = sum(map(_claimed_bytes, tensors))
+    total = sum(map(claimed_bytes, tensors))
     if any(map(is_external, tensors)) and total > MAX_BYTES:
         raise ModelError(
             "E102", f"{where}: {total} bytes of weights with its external data, more than {MAX_BYTES}", AGAIN
@@ -286,7 +286,7 @@ def _require_held(tensor: TensorProto, what: str, held: int, expected: int) -> N
         )
 
 
-def _claimed_bytes(tensor: TensorProto) -> int:
+def claimed_bytes(tensor: TensorProto) -> int:
     """Return how many bytes a tensor says it has; 0 where it is of no type or size that is taken."""
     if tensor.data_type not in TYPES or min(tensor.dims, default=0) < 0:
         return 0

@@ -1,8 +1,11 @@
 """The error of each layer: spike rates against the activations of the ANN on the same samples."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snnconvert.graph import Graph, Node
@@ -39,6 +42,19 @@ class LayerErrors:
 
         with torch.no_grad():
             ann.run(x, observe)
+
+    def state(self) -> dict[str, NDArray[np.float64] | NDArray[np.float32]]:
+        """Return all sums, flat, in the order of the layers; :meth:`restore` goes on from there, to the bit."""
+        sums, spiked = (torch.cat([*each.values()]) if each else torch.zeros(0) for each in (self._sums, self._spiked))
+        return {"layer_samples": np.array(self._samples, np.float64), "sums": sums.numpy(), "spiked": spiked.numpy()}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from the sums of another one, for the same network."""
+        self._samples = int(state["layer_samples"])
+        for kept, flat in ((self._sums, state["sums"]), (self._spiked, state["spiked"])):
+            ends = np.cumsum([len(each) for each in kept.values()])
+            for name, part in zip(kept, np.split(flat, ends[:-1]), strict=True):
+                kept[name] = torch.from_numpy(part.copy())
 
     def rows(self) -> list[dict[str, object]]:
         """Return the ``layers`` of metrics.json; ``scale`` is the mean over channels."""

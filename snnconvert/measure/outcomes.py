@@ -81,6 +81,28 @@ class Outcomes:
         self._squared_error += squared_error
         self._squared_norm += squared_norm
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all that was gathered; :meth:`restore` goes on from there, to the bit."""
+        kept = {"snn": self.snn, "ann": self.ann} | ({} if self.labels is None else {"labels": self.labels})
+        numbers = {"samples": self.samples, "compared": self._compared, "squared_norm": self._squared_norm}
+        sums = {
+            "agreed": self._agreed,
+            "spikes": self._spikes,
+            "synops": self._synops,
+            "squared_error": self._squared_error,
+        }
+        return kept | {name: np.array(value) for name, value in numbers.items()} | sums
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from what another one had gathered, for the same steps and classes."""
+        self.samples, self._compared = int(state["samples"]), int(state["compared"])
+        self._squared_norm = float(state["squared_norm"])
+        self._agreed, self._spikes, self._synops = (state[name].copy() for name in ("agreed", "spikes", "synops"))
+        self._squared_error = state["squared_error"].copy()
+        if self.classes is not None:
+            self._snn, self._ann = [state["snn"]], [state["ann"]]
+            self._labels = [state["labels"]] if "labels" in state else []
+
     @property
     def snn(self) -> np.ndarray:
         """Classes ``(steps, N)``; ``(steps, 0)`` where the outputs are none."""

@@ -2,12 +2,13 @@
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from snnconvert.errors import UsageError
 from snnconvert.neurons.run import NeuronRun, transfer
+from snnconvert.report.drawing import QUIET, STYLE
 from snnconvert.report.single_file import check_place, write_whole
 
 if TYPE_CHECKING:
@@ -15,19 +16,9 @@ if TYPE_CHECKING:
 
 DATES = {"svg": "Date", "pdf": "CreationDate"}  # left out, so that the same run gives the same bytes
 FORMATS = ("svg", "png", "pdf")
-INK, SPIKE, QUIET = "#0b61c4", "#b4520a", "#5a6675"
+INK, SPIKE = "#0b61c4", "#b4520a"
 POINTS = 241  # of the transfer curve
 SHOWN = 1000  # steps: more of them are a solid block
-STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "snnconvert",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": QUIET,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-}
 
 
 def check_plot(path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from snnconvert.errors import OutputError
 
+UNFINISHED = ".snnconvert-"
+
 
 def check_place(path: Path) -> None:
     """Refuse a place where no file could be written.
@@ -32,7 +34,7 @@ def write_whole(path: Path, content: bytes) -> None:
         OutputError: it cannot be written (E402); what stood there still does.
     """
     check_place(path)
-    beside = path.parent / f".snnconvert-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    beside = path.parent / f"{UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
         with beside.open("xb") as file:
             file.write(content)
@@ -46,3 +48,9 @@ def write_whole(path: Path, content: bytes) -> None:
             message = f"{path}: cannot be written ({problem.strerror or problem})"
             raise OutputError("E402", message, "is the disk full?") from None
         raise
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what killed processes left of files; only for who keeps all others from writing into the folder."""
+    for path in folder.glob(f"{UNFINISHED}*.tmp"):
+        path.unlink(missing_ok=True)

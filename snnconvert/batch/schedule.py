@@ -1,0 +1,165 @@
+"""Runs what is missing of a batch, and nothing twice: neither of this run nor of another one in the same directory."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from filelock import FileLock
+
+from snnconvert.batch.keys import key_of
+from snnconvert.batch.schema import Execution
+from snnconvert.batch.store import DAMAGED, DONE, MISSING, Entry, Store
+from snnconvert.batch.task import Executor, Outcome, Task
+from snnconvert.errors import SnnError
+
+LOOK_AGAIN = 0.5  # seconds, where another run holds what is left
+FAILED, SKIPPED = "failed", "skipped"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a job: done (``cached`` where it was before), failed with an outcome, or skipped."""
+
+    entry: Entry
+    state: str
+    cached: bool = False
+    outcome: Outcome | None = None
+
+
+@dataclass
+class _Held:
+    """A job at work, and the lock that keeps others from it."""
+
+    entry: Entry
+    lock: FileLock
+    task: Task
+
+
+class Schedule:
+    """The missing jobs of a batch on their way through an executor; ``heard`` is told of each result."""
+
+    def __init__(self, store: Store, executor: Executor, execution: Execution, heard: Callable[[Result], None]) -> None:
+        self.store = store
+        self.executor = executor
+        self.execution = execution
+        self.heard = heard
+        self._held: dict[str, _Held] = {}
+        self._results: list[Result] = []
+
+    def run(self, missing: Sequence[Entry]) -> list[Result]:
+        """Run the jobs; return their results in the order in which they came.
+
+        Raises:
+            OutputError: the output directory cannot be written (E402). Then, and at any signal, children are stopped
+                and locks are let go of.
+        """
+        waiting = deque(missing)
+        try:
+            while waiting or self._held:
+                others = self._start(waiting)
+                if self._held:
+                    for name, outcome in self.executor.wait(LOOK_AGAIN if others else None):
+                        self._ended(name, outcome)
+                elif waiting:
+                    time.sleep(LOOK_AGAIN)
+        finally:
+            self.executor.close()
+            for held in self._held.values():
+                held.lock.release()
+            self._held.clear()
+        return self._results
+
+    def _start(self, waiting: deque[Entry]) -> int:
+        """Start jobs while there is room; return how many of those that wait are at work elsewhere."""
+        others = 0
+        while waiting and others < len(waiting) and len(self._held) < self.executor.slots:
+            entry = waiting.popleft()
+            if not self.execution.keep_going and any(each.state == FAILED for each in self._results):
+                self._finish(Result(entry, SKIPPED))
+                continue
+            lock = self.store.lock(entry)
+            if lock is None:
+                waiting.append(entry)
+                others += 1
+                continue
+            try:
+                self._begin(entry, lock)
+            except BaseException:
+                self._held.pop(entry.folder, None)
+                lock.release()
+                raise
+        return others
+
+    def _begin(self, entry: Entry, lock: FileLock) -> None:
+        if self.store.state(entry).state == DONE:  # another run was faster
+            lock.release()
+            self._finish(Result(entry, DONE, cached=True))
+            return
+        try:
+            force = self.store.make_room(entry)
+        except SnnError as problem:
+            outcome = Outcome(problem.exit_status, 0.0, problem.code, problem.message, problem.hint)
+            self._close(_Held(entry, lock, self._task(entry, False)), outcome)
+            return
+        (self.store.place(entry) / "log.txt").unlink(missing_ok=True)
+        held = _Held(entry, lock, self._task(entry, force))
+        self._held[entry.folder] = held
+        self.executor.submit(held.task)
+
+    def _task(self, entry: Entry, force: bool, attempt: int = 1) -> Task:
+        return Task(
+            name=entry.folder,
+            job=entry.planned.job.model_dump(mode="json") | {"device": self._device(entry)},
+            destination=str(self.store.bundle(entry)),
+            log=str(self.store.place(entry) / "log.txt"),
+            calibration=str(self.store.calibration(entry)),
+            evaluation=str(self.store.place(entry) / "evaluation.npz"),
+            key=key_of(entry.key),
+            command="snnconvert batch",
+            force=force,
+            timeout=self.execution.timeout,
+            memory=self.execution.memory,
+            attempt=attempt,
+        )
+
+    @staticmethod
+    def _device(entry: Entry) -> str:
+        """Return the device of the key: ``auto`` must not mean another one where the job runs."""
+        device = entry.planned.job.device
+        return str(entry.key["device"]).partition(" ")[0] if device == "auto" else device
+
+    def _ended(self, name: str, outcome: Outcome) -> None:
+        held = self._held[name]
+        if outcome.transient and held.task.attempt <= self.execution.retries:
+            held.task = self._task(held.entry, held.task.force, held.task.attempt + 1)
+            self.executor.submit(held.task)
+            return
+        del self._held[name]
+        self._close(held, outcome)
+
+    def _close(self, held: _Held, outcome: Outcome) -> None:
+        try:
+            error = None
+            if outcome.status:
+                error = {"code": outcome.code, "message": outcome.message, "hint": outcome.hint}
+            self.store.record(
+                held.entry,
+                {
+                    "status": outcome.status,
+                    "error": error,
+                    "seconds": outcome.seconds,
+                    "peak_memory": outcome.peak,
+                    "attempts": held.task.attempt,
+                },
+            )
+        finally:
+            held.lock.release()
+        self._finish(Result(held.entry, FAILED if outcome.status else DONE, outcome=outcome))
+
+    def _finish(self, result: Result) -> None:
+        self._results.append(result)
+        self.heard(result)
+
+
+__all__ = ["DAMAGED", "DONE", "FAILED", "MISSING", "SKIPPED", "Result", "Schedule"]

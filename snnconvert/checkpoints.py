@@ -1,0 +1,126 @@
+"""What a conversion keeps between runs: statistics that other ones share, and an evaluation that goes on where it was.
+
+A file is the SHA-256 of the rest and the rest, numpy's .npz. One that is missing, broken or of something else is made
+again; nothing that is kept changes a result by a bit.
+"""
+
+import hashlib
+import io
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from snnconvert.calibrate import ActivationStatistics, from_arrays, to_arrays
+from snnconvert.errors import OutputError
+from snnconvert.graph import Graph
+from snnconvert.measure import LayerErrors, Outcomes
+from snnconvert.report.single_file import clear_unfinished, write_whole
+
+Arrays = dict[str, NDArray[Any]]
+EVERY = 60.0  # seconds between checkpoints of an evaluation
+DIGEST = 32  # bytes
+MOST = 2**31  # bytes of a file
+BROKEN = (ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile)
+
+
+@dataclass
+class Checkpoints:
+    """Files of one conversion, each in a folder of its own, or None where nothing is kept.
+
+    ``key`` tells the evaluations of different jobs apart.
+    """
+
+    calibration: Path | None = None
+    evaluation: Path | None = None
+    key: str = ""
+    _last: float = field(default_factory=time.monotonic)
+
+    def statistics(
+        self, graph: Graph, per_channel: bool, collect: Callable[[], ActivationStatistics]
+    ) -> ActivationStatistics:
+        """Return the statistics that are kept, or else collect and keep them; others wait meanwhile for the same ones.
+
+        Raises:
+            OutputError: they cannot be written (E402).
+        """
+        if self.calibration is None:
+            return collect()
+        with _only_one(self.calibration):
+            with suppress(*BROKEN):
+                arrays = _read(self.calibration)
+                found = None if arrays is None else from_arrays(arrays, graph, per_channel)
+                if found is not None:
+                    return found
+            statistics = collect()
+            _write(self.calibration, to_arrays(statistics))
+            return statistics
+
+    def resume(self, outcomes: Outcomes, layers: LayerErrors) -> int:
+        """Bring both to where an evaluation was that did not end; return how many samples that is."""
+        if self.evaluation is None:
+            return 0
+        with suppress(*BROKEN):
+            arrays = _read(self.evaluation)
+            if arrays is not None and str(arrays["key"]) == self.key:
+                outcomes.restore(arrays)
+                layers.restore(arrays)
+        return outcomes.samples
+
+    def keep(self, outcomes: Outcomes, layers: LayerErrors) -> None:
+        """Keep where an evaluation is, now and then.
+
+        Raises:
+            OutputError: it cannot be written (E402).
+        """
+        if self.evaluation is not None and time.monotonic() - self._last >= EVERY:
+            _write(self.evaluation, {"key": np.array(self.key), **outcomes.state(), **layers.state()})
+            self._last = time.monotonic()
+
+    def done(self) -> None:
+        """Forget the evaluation, whose bundle is written."""
+        if self.evaluation is not None:
+            with suppress(OSError):
+                self.evaluation.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Arrays | None:
+    try:
+        if path.stat().st_size > MOST:
+            return None
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
+        return None
+    with np.load(io.BytesIO(content[DIGEST:]), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    content = buffer.getbuffer()
+    write_whole(path, hashlib.sha256(content).digest() + content)
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.parent / "lock")
+        lock.acquire()
+        clear_unfinished(path.parent)
+    except OSError as problem:
+        raise OutputError("E402", f"{path}: cannot be locked ({problem.strerror or problem})") from None
+    try:
+        yield
+    finally:
+        lock.release()

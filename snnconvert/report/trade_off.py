@@ -1,0 +1,74 @@
+"""A picture of many conversions: accuracy against synaptic operations and against time steps, and who is best."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from snnconvert.report.drawing import STYLE
+from snnconvert.report.quantities import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAMED = 12  # lines with a name in the legend; more would hide the picture
+FRONT = "#1c2430"
+Points = list[tuple[float, float]]
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> Points:
+    """Return the points of (cost, accuracy) that no other one beats in both, from the cheapest on."""
+    front: Points = []
+    for cost, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or accuracy > front[-1][1]:
+            front.append((cost, accuracy))
+    return front
+
+
+def quality(row: Mapping[str, Any]) -> float | None:
+    """Return the accuracy of a row of metrics.json, the agreement with the ANN where there are no labels."""
+    accuracy = number(row.get("accuracy"))
+    return number(row.get("agreement")) if accuracy is None else accuracy
+
+
+def trade_off_svg(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
+    """Return the picture of the rows of metrics.json by name; the same bytes for the same numbers."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    labelled = all(row.get("accuracy") is not None for rows in curves.values() for row in rows)
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        mpl.rcParams["svg.fonttype"] = "none"
+        figure = Figure(figsize=(10, 4.6), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        _draw(left, curves, "synops_per_sample")
+        _draw(right, curves, "total_steps")
+        left.set_xlabel("synaptic operations a sample")
+        right.set_xlabel("time steps")
+        left.set_ylabel("accuracy [%]" if labelled else "agreement with the ANN [%]")
+        handles, names = right.get_legend_handles_labels()
+        if handles:
+            figure.legend(handles, names, loc="outside lower center", ncols=3)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _draw(axes: "Axes", curves: Mapping[str, Sequence[Mapping[str, Any]]], cost: str) -> None:
+    every: Points = []
+    for index, (name, rows) in enumerate(curves.items()):
+        found = [(number(row.get(cost)), quality(row)) for row in rows]
+        points = [(x, 100 * y) for x, y in found if x is not None and x > 0 and y is not None]
+        label = name if index < NAMED else f"and {len(curves) - NAMED} more" if index == NAMED else None
+        axes.plot(*_columns(points), marker="o", markersize=3, linewidth=0.9, color=f"C{index % 10}", label=label)
+        every += points
+    front = pareto(every)
+    axes.plot(*_columns(front), drawstyle="steps-post", color=FRONT, linewidth=1.4, linestyle="--", label="best")
+    if every:
+        axes.set_xscale("log")
+    axes.grid(visible=True, color="#dfe4ea", linewidth=0.6)
+
+
+def _columns(points: Points) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]

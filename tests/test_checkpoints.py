@@ -1,0 +1,168 @@
+"""What is kept between runs changes no bit of a result, and whatever is wrong with it is made again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from snnconvert import checkpoints, pipeline
+from snnconvert.calibrate import ActivationStatistics, from_arrays, to_arrays
+from snnconvert.checkpoints import Checkpoints
+from snnconvert.config import Job, build_job
+from snnconvert.conversion import Silent
+from snnconvert.errors import OutputError
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+def job(**options: object) -> Job:
+    document = {
+        "model": str(MODELS / "digits_cnn.onnx"),
+        "calib": {"path": str(MODELS / "digits_calib.npz"), "samples": 32},
+        "eval": {"path": str(MODELS / "digits_test.npz"), "samples": 40},
+        "preprocess": "scale=1/16",
+        "convert": {"steps": [1, 4]},
+        **options,
+    }
+    return build_job(document, "test")
+
+
+def bundle(folder: Path, kept: Checkpoints | None = None, chosen: Job | None = None) -> dict[str, bytes]:
+    pipeline.run(job() if chosen is None else chosen, folder, False, "test", Silent(), kept)
+    return files(folder)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "run.json"}
+
+
+@pytest.fixture
+def collected(monkeypatch: pytest.MonkeyPatch) -> list[ActivationStatistics]:
+    """What was collected, and not read."""
+    made: list[ActivationStatistics] = []
+    collect = pipeline.collect
+
+    def counting(*arguments):
+        made.append(collect(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(pipeline, "collect", counting)
+    return made
+
+
+class Killed(BaseException):
+    pass
+
+
+class KilledAfter(Silent):
+    """Ends the process, as it were, in the middle of the evaluation."""
+
+    def __init__(self, samples: int) -> None:
+        self.left, self.name = samples, ""
+
+    def stage(self, name: str, total: int) -> None:
+        self.name = name
+
+    def advance(self, samples: int) -> None:
+        if self.name == "evaluate":
+            self.left -= samples
+            if self.left <= 0:
+                raise Killed
+
+
+class Watching(Silent):
+    """Writes down how the evaluation moved on."""
+
+    def __init__(self) -> None:
+        self.evaluated: list[int] = []
+        self.name = ""
+
+    def stage(self, name: str, total: int) -> None:
+        self.name = name
+
+    def advance(self, samples: int) -> None:
+        if self.name == "evaluate":
+            self.evaluated.append(samples)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_statistics_come_back_exactly(per_channel: bool) -> None:
+    chosen = job(convert={"per_channel": per_channel})
+    found = pipeline.convert(chosen, torch.device("cpu"), Silent())
+    again = from_arrays(to_arrays(found.statistics), found.folded, per_channel)
+    assert again is not None
+    assert again.samples == found.statistics.samples
+    for name, layer in found.statistics.layers.items():
+        assert (again.layers[name].axis, again.layers[name].rank) == (layer.axis, layer.rank)
+        for what in ("counts", "zeros", "maximum"):
+            np.testing.assert_array_equal(getattr(again.layers[name].histogram, what), getattr(layer.histogram, what))
+    assert from_arrays(to_arrays(found.statistics), found.folded, not per_channel) is None
+
+
+def test_statistics_of_another_network_are_not_taken(tmp_path: Path, collected: list) -> None:
+    kept = Checkpoints(tmp_path / "s.npz")
+    bundle(tmp_path / "cnn", kept)
+    other = job(model=str(MODELS / "digits_resnet.onnx"))
+    assert bundle(tmp_path / "a", kept, other) == bundle(tmp_path / "b", None, other)
+    assert len(collected) == 3
+
+
+def test_statistics_are_collected_once(tmp_path: Path, collected: list) -> None:
+    expected = bundle(tmp_path / "without")
+    kept = Checkpoints(tmp_path / "kept" / "s.npz")
+    assert bundle(tmp_path / "first", kept) == expected
+    assert bundle(tmp_path / "second", kept) == expected
+    assert len(collected) == 2
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda c: c[:-1], lambda c: c[:40] + b"\1" + c[41:], lambda c: b"", lambda c: c[:32]]
+)
+def test_broken_statistics_are_collected_again(tmp_path: Path, collected: list, damage) -> None:
+    kept = Checkpoints(tmp_path / "s.npz")
+    expected = bundle(tmp_path / "first", kept)
+    whole = (tmp_path / "s.npz").read_bytes()
+    (tmp_path / "s.npz").write_bytes(damage(whole))
+    assert bundle(tmp_path / "second", kept) == expected
+    assert len(collected) == 2
+    assert (tmp_path / "s.npz").read_bytes() == whole
+
+
+def test_place_that_takes_no_statistics_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match=r"E402.*s\.npz: cannot be locked"):
+        bundle(tmp_path / "out", Checkpoints(tmp_path / "file" / "s.npz"))
+
+
+@pytest.mark.parametrize("at", [1, 17, 40])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_killed_evaluation_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, labelled: bool
+) -> None:
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    chosen = job()
+    if not labelled:
+        with np.load(MODELS / "digits_test.npz") as data:
+            np.save(tmp_path / "bare.npy", data["images"][:40])
+        chosen = job(eval={"path": str(tmp_path / "bare.npy")})
+    expected = bundle(tmp_path / "undisturbed", None, chosen)
+    kept = Checkpoints(None, tmp_path / "e.npz", "mine")
+    with pytest.raises(Killed):
+        pipeline.run(chosen, tmp_path / "killed", False, "test", KilledAfter(at), kept)
+    assert (tmp_path / "e.npz").exists()
+    watching = Watching()
+    pipeline.run(chosen, tmp_path / "again", False, "test", watching, Checkpoints(None, tmp_path / "e.npz", "mine"))
+    assert watching.evaluated == {1: [16, 16, 8], 17: [32, 8], 40: [40]}[at]
+    assert files(tmp_path / "again") == expected
+    assert not (tmp_path / "e.npz").exists()
+
+
+def test_evaluation_of_another_job_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    with pytest.raises(Killed):
+        pipeline.run(job(), tmp_path / "k", False, "test", KilledAfter(17), Checkpoints(None, tmp_path / "e", "mine"))
+    other = job(convert={"steps": [2, 8]})
+    assert bundle(tmp_path / "a", Checkpoints(None, tmp_path / "e", "other"), other) == bundle(
+        tmp_path / "b", None, other
+    )
