@@ -102,6 +102,11 @@ def test_places_of_keys() -> None:
     assert places == {"a": "job.yaml:1:1", "b": "job.yaml:2:1", "b.c": "job.yaml:3:3", "b.c.d": "job.yaml:3:7"}
 
 
+def test_places_of_entries_of_lists() -> None:
+    _, places = parse_yaml("a: [1, {b: 2}]\n", "job.yaml")
+    assert places == {"a": "job.yaml:1:1", "a.0": "job.yaml:1:5", "a.1": "job.yaml:1:8", "a.1.b": "job.yaml:1:9"}
+
+
 @given(st.text(max_size=40))
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_parsed_or_refused(text: str) -> None:
@@ -395,7 +400,8 @@ def test_dotted_paths_are_those_of_set() -> None:
             assert isinstance(build_job(document, "here"), Job)
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].joinpath("configs").glob("*.yaml")), ids=str)
+# those of batches are run in cli/test_batch.py
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].joinpath("configs").glob("digits_*.yaml")), ids=str)
 def test_every_example_is_a_job_on_files_that_are_there(path: Path) -> None:
     document, places = read_document(path)
     absolute_paths(document, path.parent)
