@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from snnconvert.report.drawing import STYLE
-from snnconvert.report.quantities import number
+from snnconvert.report.quantities import number, suffixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,8 +66,19 @@ def _draw(axes: "Axes", curves: Mapping[str, Sequence[Mapping[str, Any]]], cost:
     front = pareto(every)
     axes.plot(*_columns(front), drawstyle="steps-post", color=FRONT, linewidth=1.4, linestyle="--", label="best")
     if every:
-        axes.set_xscale("log")
+        _scale(axes, cost)
     axes.grid(visible=True, color="#dfe4ea", linewidth=0.6)
+
+
+def _scale(axes: "Axes", cost: str) -> None:
+    """Make the axis of costs logarithmic: time steps in powers of two, operations with k, M and G."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    axes.set_xscale("log", base=2 if cost == "total_steps" else 10)
+    axes.xaxis.set_major_locator(LogLocator(2) if cost == "total_steps" else LogLocator(10, (1, 2, 5), numticks=8))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: suffixed(value).replace(".00", "")))
 
 
 def _columns(points: Points) -> tuple[list[float], list[float]]:
