@@ -25,7 +25,14 @@ APART = ("model", "calib.path", "eval.path", "trust_model", "workers", "device")
 AFTER_CALIBRATION = (  # options that act on statistics, and not on how they are collected
     *("eval.samples", "eval.batch_size", "convert.method", "convert.percentile", "convert.percentile_of"),
     *("convert.correct", "convert.correct_samples", "convert.neuron", "convert.spikes", "convert.reset"),
-    *("convert.initial_potential", "convert.steps", "convert.onset_delay", "convert.warm_up", "convert.readout_from"),
+    *(
+        "convert.weights",
+        "convert.initial_potential",
+        "convert.steps",
+        "convert.onset_delay",
+        "convert.warm_up",
+        "convert.readout_from",
+    ),
 )
 EXTERNAL = b"location"  # what ONNX calls the place of weights in another file
 
