@@ -19,7 +19,7 @@ from snnconvert.data import Preprocessing, batches, open_dataset
 from snnconvert.fold import PASSES
 from snnconvert.graph import Graph, apply_passes
 from snnconvert.load import load_model
-from snnconvert.network import NormalForm, Schedule
+from snnconvert.network import NormalForm, Schedule, Weights
 from snnconvert.neurons import make_neuron
 from snnconvert.simulate import Simulator
 
@@ -40,9 +40,9 @@ class Timed:
         """Return the ANN's outputs for a batch, by ONNX Runtime."""
         return self.session.run(None, {self.folded.input: x})[0]
 
-    def converted(self, schedule: Schedule) -> tuple[NormalForm, Simulator]:
+    def converted(self, schedule: Schedule, weights: Weights = "float32") -> tuple[NormalForm, Simulator]:
         """Convert: percentile 99.9 per channel, integrate-and-fire neurons, no corrections."""
-        recipe = Recipe("percentile", make_neuron("if", {}), schedule)
+        recipe = Recipe("percentile", make_neuron("if", {}), schedule, weights=weights)
         depths = recipe.try_on(self.folded).depths
         normal = recipe.scaled(self.folded, self.statistics, depths, lambda: iter(()))
         return normal, Simulator(recipe.spiking(normal, self.statistics, torch.zeros(0), lambda _: None))
