@@ -1,5 +1,6 @@
 """The main job as one story: load, fold, calibrate, normalise, convert, simulate, measure, write."""
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from snnconvert.fold import PASSES, MovePoolBeforeActivation, pools_averaged
 from snnconvert.graph import Equivalence, Graph, apply_passes, probe_samples, relative_error
 from snnconvert.load import Asked, load_model
 from snnconvert.measure import LayerErrors, Outcomes, top1
+from snnconvert.network import fixed_point
 from snnconvert.recipes import Workshop, recipe_of, resolved
 from snnconvert.report.documents import run_record
 from snnconvert.report.evaluator import check_classes
@@ -37,6 +39,7 @@ from snnconvert.simulate import Simulator
 
 MEMORY_HINT = "a smaller --batch-size, --set calib.batch_size=N or --per-layer needs less"
 FORM_LIMIT = 1e-4  # of the largest output, between the normal form and the folded network
+GRID_LIMIT = 1e-2  # between the normal form with its parameters on the grid of fixed point, and as they are
 
 
 def run(
@@ -141,16 +144,19 @@ def convert(job: Job, device: torch.device, progress: Progress, kept: Checkpoint
     normal, network = workshop.convert(recipe, progress.advance)
     notes += workshop.told(recipe, network)
     with torch.no_grad():
-        error = relative_error(normal.graph.run(sample), pooled.run(sample))
+        outputs, uncorrected = normal.graph.run(sample), dataclasses.replace(network, graph=normal.graph)
+        error = relative_error(outputs, pooled.run(sample))
+        rounded = relative_error(fixed_point(uncorrected).graph.run(sample), outputs)
     before = "folded network" if pooled is folded else "folded network with averaged pools"
     form = Equivalence("normal form as an ANN", before, error, FORM_LIMIT).require()
+    grid = Equivalence("normal form on the grid", "normal form", rounded, GRID_LIMIT).require()
     notes += network.pool_notes
     if network.graded:
         listed = ", ".join(f"'{name}'" for name in network.graded[:8])
         notes.append(f"{len(network.graded)} values travel as graded currents between weights: {listed}")
     for text in (*tried, *notes):
         progress.note(text)
-    for each in (*equivalence, *checks, form):
+    for each in (*equivalence, *checks, form, grid):
         progress.detail(
             f"verified: {each.stage} = {each.compared}, "
             f"largest difference {each.max_error:.0e} (limit {each.limit:.0e})"
@@ -166,7 +172,7 @@ def convert(job: Job, device: torch.device, progress: Progress, kept: Checkpoint
         statistics,
         normal,
         network,
-        [*equivalence, *checks, form],
+        [*equivalence, *checks, form, grid],
         notes,
         warnings,
         tried,

@@ -7,7 +7,7 @@ has the same bits whatever block, batch or thread it is computed in.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from snnconvert.graph import Node
 from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.simulate.blocks import Blocks, Plan
 from snnconvert.simulate.readout import LinearReadout, SteppedReadout, ahead_of_neurons, linear_tail
-from snnconvert.simulate.sequential import Counts, Rates, Sequential, is_sequential
+from snnconvert.simulate.sequential import Counts, Sequential, is_sequential
 from snnconvert.simulate.synapses import Evaluation, event_evaluations, plain_evaluations
 
 BLOCK = 8  # time steps that go through the network together, at most
@@ -49,16 +49,42 @@ class Readout:
         return self.output if self.decoded else self.output / self.t
 
 
+class OnDemand(Mapping[str, Tensor]):
+    """Tensors by name, each made when it is asked for: most are not."""
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], Tensor]) -> None:
+        self._names, self._make = tuple(names), make
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._make(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _rates(counts: Mapping[str, Tensor], steps: int) -> OnDemand:
+    return OnDemand(counts, lambda name: counts[name] / steps)
+
+
 def _joined(parts: Sequence[Readout]) -> Readout:
     """Return the readout of a batch from those of its parts."""
-    first = parts[0]
-    counts = {name: torch.cat([part.counts[name] for part in parts]) for name in first.counts}
-    events = {
-        name: counts[name] if first.events[name] is first.counts[name] else torch.cat([p.events[name] for p in parts])
-        for name in first.events
-    }
-    rates = {name: torch.cat([part.rates[name] for part in parts]) for name in first.rates}
-    return Readout(first.t, torch.cat([part.output for part in parts]), counts, events, rates, first.decoded)
+
+    def together(of: Callable[[Readout], Mapping[str, Tensor]]) -> OnDemand:
+        return OnDemand(of(parts[0]), lambda name: torch.cat([of(part)[name] for part in parts]))
+
+    return Readout(
+        parts[0].t,
+        torch.cat([part.output for part in parts]),
+        together(lambda part: part.counts),
+        together(lambda part: part.events),
+        together(lambda part: part.rates),
+        parts[0].decoded,
+    )
 
 
 class Simulator:
@@ -119,10 +145,14 @@ class Simulator:
         if len(parts) == 1:
             yield from self._run(x, steps)
             return
-        with ThreadPoolExecutor(len(parts), "snnconvert-simulate") as pool:
-            runs = [self._run(part, steps) for part in parts]
-            for _ in steps:
-                yield _joined(list(pool.map(next, runs)))
+        threads = torch.get_num_threads()
+        try:  # a thread of each part's own is enough for torch's operators: more would fight for the processors
+            with ThreadPoolExecutor(len(parts), "snnconvert-simulate", lambda: torch.set_num_threads(1)) as pool:
+                runs = [self._run(part, steps) for part in parts]
+                for _ in steps:
+                    yield _joined(list(pool.map(next, runs)))
+        finally:
+            torch.set_num_threads(threads)
 
     def _threads(self, samples: int) -> int:
         """Return how many threads each run a part of a batch; a result does not depend on them."""
@@ -137,10 +167,10 @@ class Simulator:
         for node in self._constant:
             constants[node.name] = node.evaluate([constants[value] for value in node.inputs])
         if self._sequential is not None:
-            counts = Counts(self._sequential, constants)
-            for stop, total in counts.run(steps):
-                spikes = dict(counts.spikes)
-                yield Readout(stop, total, spikes, dict(counts.events), Rates(spikes, stop))
+            summed = Counts(self._sequential, constants)
+            for stop, total in summed.run(steps):
+                spikes = dict(summed.spikes)
+                yield Readout(stop, total, spikes, dict(summed.events), _rates(spikes, stop))
             return
         blocks = Blocks(self._plan, constants, x.shape[0])
         output: LinearReadout | SteppedReadout = SteppedReadout(self._plan, blocks)
@@ -158,12 +188,8 @@ class Simulator:
                     output.add()
                 elif blocks.now == begins:
                     output.begin()
-            layers = blocks.layers
-            yield Readout(
-                stop,
-                output.read(stop),
-                {name: layers[name].count for name in self._emitters},
-                {name: layers[name].events for name in self._emitters},
-                {name: layers[name].rate(stop + begins) for name in self._emitters},
-                self.network.decodes,
-            )
+            layers, names, decodes = blocks.layers, self._emitters, self.network.decodes
+            counts = {name: layers[name].count for name in names}
+            events = {name: layers[name].events for name in names}
+            rates = {name: layers[name].rate(stop) for name in names} if decodes else _rates(counts, stop + begins)
+            yield Readout(stop, output.read(stop), counts, events, rates, decodes)

@@ -77,11 +77,11 @@ def _rows(
         for row in range(rows[0], rows[1]):
             begin = (row - rows[0]) * (width + 1)
             pixel = (row - rows[0]) * width_out * outputs + channel
-            source = at + pixel if at >= 0 else at
-            start = to + pixel, source
+            start = to + pixel, (at + pixel if at >= 0 else at)
             if blocks == SWEPT:
                 first, shift = room[2].ctypes.data + 8 * begin, tile * column * row_size
-                sweep_row(*form, first, width, column * row_size, shift, left_padding, width_out, outputs, *start)
+                swept = first, width, column * row_size, shift, left_padding, width_out, outputs, *start
+                sweep_row(form, swept)
                 continue
             for w in range(width_out):
                 place = w * stride_w - left_padding
@@ -90,7 +90,8 @@ def _rows(
                 shift = (tile * (zero + 1) - place * column) * row_size
                 none = (tile * (zero + 1) + zero) * row_size
                 source = start[1] + w * outputs if at >= 0 else at
-                sum_rows(*form, first, last, shift, none, start[0] + w * outputs, source)
+                where = first, last, shift, none, start[0] + w * outputs, source
+                sum_rows(form, where)
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]

@@ -10,31 +10,12 @@ from snnconvert.simulate.vectors import FLOAT, LANES, LONG, Writer, zeros
 
 
 @intrinsic
-def fire(  # type: ignore[no-untyped-def]
-    typing,
-    current,
-    at,
-    bias,
-    row,
-    potential,
-    count,
-    spikes,
-    first,
-    sent,
-    stride,
-    next_row,
-    size,
-    steps,
-    silent,
-    left,
-    biased,
-    subtract,
-    summed,
-):
+def fire(typing, arrays, timing, left, biased, subtract, summed):  # type: ignore[no-untyped-def]
     """Let the neurons ``[first, first + min(left, 64))`` take steps, their potentials and counts in registers.
 
-    Step t reads its current at ``current[at + t * stride]`` and sends to ``spikes[sent + t * size]``; after the
-    ``silent`` first steps there is a bias, at ``bias[row + t * next_row]``, if they are ``biased``. Reset by
+    ``arrays`` is ``current at bias row potential count spikes first sent``, ``timing`` ``stride next_row size steps
+    silent``. Step t reads its current at ``current[at + t * stride]`` and sends to ``spikes[sent + t * size]``; after
+    the ``silent`` first steps there is a bias, at ``bias[row + t * next_row]``, if they are ``biased``. Reset by
     subtraction, or to zero. Where spikes are ``summed``, they are added to what is there, from the first step on that
     is not silent, and so are the biases read.
     """
@@ -74,5 +55,4 @@ def fire(  # type: ignore[no-untyped-def]
             write.store_first(value, write.address(each, first), lanes, inside)
         return context.get_dummy_value()
 
-    i = types.int64
-    return types.none(*[i] * 15, *[types.boolean] * 3), generate
+    return types.none(arrays, timing, types.int64, *[types.boolean] * 3), generate

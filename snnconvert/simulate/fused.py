@@ -13,7 +13,7 @@ from snnconvert.simulate.firing import fire
 from snnconvert.simulate.vectors import LANES
 
 Floats = NDArray[np.float32]
-CHUNK = 4096  # neurons: potentials, counts, currents and spikes of a chunk fit into the first-level cache
+CHUNK = 4096  # neurons that a thread takes at once
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
@@ -47,10 +47,10 @@ def advance(
     whole = number // LANES[-1] * LANES[-1]
     for i in range(0, whole, LANES[-1]):
         arrays = currents, at + i, biases, row + i, potentials, counts, sent, first + i, first + i
-        fire(*arrays, *timing, LANES[-1], biased, subtract, False)
+        fire(arrays, timing, LANES[-1], biased, subtract, False)
     if whole < number:
         arrays = currents, at + whole, biases, row + whole, potentials, counts, sent, first + whole, first + whole
-        fire(*arrays, *timing, number - whole, biased, subtract, False)
+        fire(arrays, timing, number - whole, biased, subtract, False)
 
 
 @compiled_for_one
@@ -72,30 +72,11 @@ def integrate_and_fire(
     bias nor spike is there.
     """
     size = potential.size
-    pieces = (neurons + CHUNK - 1) // CHUNK
     stride = size if current.size > size else 0
     next_row = neurons if bias.size > neurons else 0
-    for chunk in range(size // neurons * pieces):
-        row = chunk % pieces * CHUNK
-        first = chunk // pieces * neurons + row
-        number = min(CHUNK, neurons - row)
-        advance(
-            current,
-            first,
-            stride,
-            bias,
-            row,
-            next_row,
-            potential,
-            count,
-            first,
-            spikes,
-            size,
-            number,
-            steps,
-            silent,
-            subtract,
-        )
+    for first in range(0, size, neurons):
+        states = potential, count, first, spikes, size, neurons
+        advance(current, first, stride, bias, 0, next_row, *states, steps, silent, subtract)
 
 
 @compiled
@@ -128,7 +109,7 @@ def sum_spikes(
     stride = initial.size if current.size > initial.size else 0
     next_row = neurons if bias.size > neurons else 0
     biased, lanes = bias.size > 0, LANES[-1]
-    currents, sent = current.ctypes.data, total.ctypes.data
+    currents, sent, timing = current.ctypes.data, total.ctypes.data, (stride, next_row, neurons, steps, silent)
     biases = bias.ctypes.data if biased else currents
     for chunk in numba.prange((neurons + lanes - 1) // lanes):
         row = chunk * lanes
@@ -137,4 +118,4 @@ def sum_spikes(
         for start in range(row, initial.size, neurons):
             potential[:left] = initial[start : start + left]
             arrays = currents, start, biases, row, potential.ctypes.data, count.ctypes.data, sent, 0, row
-            fire(*arrays, stride, next_row, neurons, steps, silent, left, biased, True, True)
+            fire(arrays, timing, left, biased, True, True)

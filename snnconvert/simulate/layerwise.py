@@ -5,6 +5,7 @@ layers are kept, a byte each where they are whole numbers, and only until their 
 from them when they are asked for, and kept within a limit of memory.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,7 +29,8 @@ from snnconvert.simulate.layers import (
     ordered,
 )
 
-CHUNK = 16  # samples whose currents are computed together
+CHUNK = 16  # samples whose currents are computed together, at most
+CHUNK_BYTES = 2**28  # and bytes of these currents, in all steps
 KEPT = 2**31  # bytes of currents that are kept; beyond that they are computed anew at each pass
 BYTE = 127  # the largest spike that is kept in a byte
 
@@ -138,7 +140,7 @@ class LayerRun:
 def bytes_a_sample(network: SpikingNetwork) -> int:
     """Return about how much memory a run takes for each sample: spikes of two layers, and the rates of all."""
     steps = network.schedule.steps + network.schedule.readout_from
-    sizes = {name: int(torch.tensor(network.graph.shapes[name]).prod()) for name in network.neurons}
+    sizes = {name: math.prod(network.graph.shapes[name]) for name in network.neurons}
     one = max(1 if keeps_bytes(network.neurons[name]) else 4 for name in sizes)
     return 2 * max(sizes.values()) * steps * one + 8 * sum(sizes.values())
 
@@ -162,7 +164,9 @@ class Layerwise:
         self.device = x.device
         self.kept_bytes = 0
         self.samples = len(x)
-        size = CHUNK if x.device.type == "cpu" else CHUNK * 8
+        steps = network.schedule.steps + network.schedule.readout_from
+        widest = 4 * steps * max(math.prod(network.graph.shapes[name]) for name in network.neurons)
+        size = max(1, min(CHUNK, CHUNK_BYTES // widest)) if x.device.type == "cpu" else CHUNK * 8
         self.chunks = [slice(start, min(start + size, len(x))) for start in range(0, len(x), size)]
         self._constants = {self.graph.input: channels_last(x)}
         self._sent: dict[str, Kept] = {}

@@ -34,9 +34,10 @@ def linear_tail(network: SpikingNetwork) -> set[str] | None:
 
 def ahead_of_neurons(network: SpikingNetwork) -> set[str]:
     """Return what keeps a state, and the values that it is made from."""
+    stateful = {node.name for node in network.stateful}
     needed: set[str] = set()
     for node in reversed(network.graph.nodes):
-        if node.name in needed or node in network.stateful:
+        if node.name in needed or node.name in stateful:
             needed.update((node.name, *node.inputs))
     return needed
 
@@ -46,6 +47,8 @@ class LinearReadout:
 
     def __init__(self, tail: Sequence[Evaluation], output: str, blocks: Blocks) -> None:
         self._tail, self._output, self._blocks = tail, output, blocks
+        read = {value for node in tail for value in node.inputs}
+        self._constants = {name: value for name, value in blocks.constants.items() if name in read}
         self._before: dict[str, Tensor] = {}  # the readout
 
     def begin(self) -> None:
@@ -57,9 +60,8 @@ class LinearReadout:
 
     def read(self, steps: int) -> Tensor:
         """Return the sum of the outputs of so many steps, ``(N, ...)``."""
-        blocks = self._blocks
-        sums = {name: steps * value for name, value in blocks.constants.items()}
-        for name, layer in blocks.layers.items():
+        sums = {name: steps * value for name, value in self._constants.items()}
+        for name, layer in self._blocks.layers.items():
             sums[name] = layer.count - self._before[name] if name in self._before else layer.count
         silent = {name: torch.zeros_like(value[:1]) for name, value in sums.items()}
         for node in self._tail:

@@ -21,7 +21,7 @@ from snnconvert.simulate.vectors import (
 
 LONGEST = 256  # 8-bit weights whose sum surely fits into 16 bits
 SWEPT = 3  # columns of a window that is swept over a row
-COMMON = "kind lanes weights events values scale bias channel left out other factor"  # arguments of both
+FORM = "kind lanes weights events values scale bias channel left out other factor"
 
 
 class Rows:
@@ -117,38 +117,20 @@ def _for_each_form(write: Writer, done: Any) -> None:
 
 
 @intrinsic
-def sum_rows(  # type: ignore[no-untyped-def]
-    typing,
-    kind,
-    lanes,
-    weights,
-    events,
-    values,
-    scale,
-    bias,
-    channel,
-    left,
-    out,
-    other,
-    factor,
-    first,
-    last,
-    shift,
-    zero,
-    to,
-    at,
-):
-    """Write ``lanes`` outputs, of which ``left`` exist, to ``out[to:]``: sums of the events ``[first, last)``.
+def sum_rows(typing, form, place):  # type: ignore[no-untyped-def]
+    """Write the outputs at one place of an image: the sum of the events ``[first, last)``.
 
-    The row of an event e begins at ``weights[shift + e]``, one of zeros at ``weights[zero]``. ``scale`` (of 8-bit
-    weights), ``bias`` and ``factor`` are read from ``channel`` on. ``factor * other[at:]`` is added, unless ``at`` is
-    negative.
+    ``form`` is what FORM names: the kind of weights and how many ``lanes`` of outputs a vector has, of which ``left``
+    exist; the addresses of the arrays; and the channel from which on ``scale`` (of 8-bit weights), ``bias`` and
+    ``factor`` are read. ``place`` is ``first last shift zero to at``: the row of an event e begins at
+    ``weights[shift + e]``, one of zeros at ``weights[zero]``; the outputs are written to ``out[to:]``, with
+    ``factor * other[at:]`` added unless ``at`` is negative.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        write = Writer(builder, f"{COMMON} first last shift zero to at", arguments)
+        write = Writer(builder, f"{FORM} first last shift zero to at", arguments)
 
-        def form(kind: int, lanes: int) -> None:
+        def written(kind: int, lanes: int) -> None:
             rows = Rows(write, kind, lanes, 1)
             chains = 64 // lanes * (2 if kind == WHOLE else 1)  # a sum waits for itself: event k goes to chain k
 
@@ -177,50 +159,28 @@ def sum_rows(  # type: ignore[no-untyped-def]
             (total,) = rows.in_parts(write["first"], write["last"], sums)
             rows.finish(total, write["to"], write["at"])
 
-        _for_each_form(write, form)
+        _for_each_form(write, written)
         return context.get_dummy_value()
 
-    return types.none(*[types.int64] * 18), generate
+    return types.none(form, place), generate
 
 
 @intrinsic
-def sweep_row(  # type: ignore[no-untyped-def]
-    typing,
-    kind,
-    lanes,
-    weights,
-    events,
-    values,
-    scale,
-    bias,
-    channel,
-    left,
-    out,
-    other,
-    factor,
-    starts,
-    width,
-    column,
-    shift,
-    padding,
-    outputs,
-    pixel,
-    to,
-    at,
-):
-    """Write a row of outputs of a window of three columns and stride 1, ``pixel`` numbers apart, to ``out[to:]``.
+def sweep_row(typing, form, place):  # type: ignore[no-untyped-def]
+    """Write a row of outputs of a window of three columns and stride 1; ``form`` as in :func:`sum_rows`.
 
-    Each event of column j of the inputs, ``starts[j]`` to ``starts[j + 1]``, is read once for the three outputs that it
-    reaches: its row ``weights[shift + e - j * column]`` has ``lanes`` outputs for each column of the window. For the
-    others see :func:`sum_rows`.
+    ``place`` is ``starts width column shift padding outputs pixel to at``. Each event of column j of the inputs,
+    ``starts[j]`` to ``starts[j + 1]``, is read once for the three outputs that it reaches: its row
+    ``weights[shift + e - j * column]`` has ``lanes`` outputs for each column of the window. Outputs are ``pixel``
+    numbers apart.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        names = f"{COMMON} starts width column shift padding outputs pixel to at"
+        names = f"{FORM} starts width column shift padding outputs pixel to at"
         write = Writer(builder, names, arguments)
         zero, one = ir.Constant(LONG, 0), ir.Constant(LONG, 1)
 
-        def form(kind: int, lanes: int) -> None:
+        def written(kind: int, lanes: int) -> None:
             rows = Rows(write, kind, lanes, SWEPT)
 
             def start_of(j: Any) -> Any:
@@ -256,7 +216,7 @@ def sweep_row(  # type: ignore[no-untyped-def]
             last = builder.add(write["width"], ir.Constant(LONG, SWEPT - 1))  # two columns of padding, as far as needed
             write.loop(zero, last, 1, [nothing, nothing], column)
 
-        _for_each_form(write, form)
+        _for_each_form(write, written)
         return context.get_dummy_value()
 
-    return types.none(*[types.int64] * 21), generate
+    return types.none(form, place), generate

@@ -50,22 +50,6 @@ def spike_count(potential: Tensor, current: Tensor | None, steps: int) -> Tensor
     return count if silent is None else torch.where(always, steps - silent, count)
 
 
-class Rates(Mapping[str, Tensor]):
-    """Counts over steps, divided when they are asked for: most are not."""
-
-    def __init__(self, counts: Mapping[str, Tensor], steps: int) -> None:
-        self._counts, self._steps = counts, steps
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._counts[name] / self._steps
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._counts)
-
-    def __len__(self) -> int:
-        return len(self._counts)
-
-
 class Drive:
     """What a layer of integrate-and-fire neurons has beside its input, each ``(1, ...)`` of a sample.
 

@@ -25,9 +25,8 @@ from snnconvert.simulate.layers import FusedSteps, flat, memory_order, ordered
 from snnconvert.simulate.rows import SWEPT
 from snnconvert.simulate.vectors import BINARY, GRADED, LANES, WHOLE
 
-MOST = 2**31  # what an event's number must stay under
+MOST = 2**31  # what the place of an event's weights must stay under
 SMALLEST, LARGEST = 2.0**-100, 2.0**60  # units of 8-bit weights
-
 
 NOTHING = np.zeros(0, np.float32)
 NO_NEURONS = FusedSteps(NOTHING, NOTHING, NOTHING, 0, 0, True)
@@ -40,27 +39,21 @@ class Weights:
         outputs, inputs, kernel_h, kernel_w = weight.shape
         lanes = min(LANES, key=lambda lanes: -(-outputs // lanes) * (lanes // 16 + 1))
         tiles = -(-outputs // lanes)
-        units = None if graded else units_of(weight)
-        kind = GRADED if graded else BINARY if units is None else WHOLE
+        unit = None if graded else units_of(weight)
+        kind = GRADED if graded else BINARY if unit is None else WHOLE
         padded = torch.zeros(tiles * lanes, inputs, kernel_h, kernel_w)
-        padded[:outputs] = weight if units is None else weight / units.reshape(-1, 1, 1, 1)
+        padded[:outputs] = weight if unit is None else weight / unit.reshape(-1, 1, 1, 1)
         rows = padded.view(tiles, lanes, inputs, kernel_h, kernel_w)
         if swept:
             rows = rows.permute(0, 3, 2, 4, 1).reshape(tiles, kernel_h * inputs, kernel_w * lanes)
         else:
             rows = rows.permute(0, 4, 3, 2, 1).reshape(tiles, -1, lanes)
             rows = torch.cat([rows, torch.zeros(tiles, 1, lanes)], 1)
-        rows = rows.to(torch.float32 if units is None else torch.int16).contiguous()
+        rows = rows.to(torch.float32 if unit is None else torch.int16).contiguous()
         self.rows: NDArray[np.float32] = rows.view(torch.float32).reshape(-1).numpy()  # also of 16-bit numbers
-        self.scale, self.bias = (_filled(tiles * lanes, each) for each in (units, bias))
-        self.tiling = (
-            kind,
-            lanes,
-            tiles,
-            rows.shape[2] // (1 if units is None else 2),
-            outputs,
-            kernel_w if swept else 1,
-        )
+        self.scale, self.bias = (_filled(tiles * lanes, each) for each in (unit, bias))
+        row_size = rows.shape[2] // (1 if unit is None else 2)
+        self.tiling = kind, lanes, tiles, row_size, outputs, kernel_w if swept else 1
 
 
 def _filled(size: int, values: Tensor | None) -> NDArray[np.float32]:
@@ -319,7 +312,7 @@ def _event_synapse(network: SpikingNetwork, graph: Graph, node: Node, summed: bo
     traffic, small = network.traffic[value], all(neuron.most <= 1 for neuron in network.neurons.values())
     sparse = small and traffic in (Traffic.SPIKES, Traffic.CURRENT)
     seldom = summed or sparse or traffic is Traffic.CONSTANT
-    if not seldom or places * max(LANES) >= MOST:
+    if not seldom or places * SWEPT * max(LANES) >= MOST:
         return None
     return EventSynapse(operator, graph.shapes[value], summed or not _is_binary(network, graph, value))
 

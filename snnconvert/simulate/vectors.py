@@ -9,6 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core.cgutils import unpack_tuple
 from numba.extending import intrinsic
 
 LANES = (16, 32, 64)  # outputs that are computed together
@@ -19,14 +20,20 @@ FLOAT, SHORT, INT, LONG, BIT = ir.FloatType(), ir.IntType(16), ir.IntType(32), i
 
 
 class Writer:
-    """Writes instructions into a function that numba compiles, with arguments by name.
+    """Writes instructions into a function that numba compiles, with arguments, and items of tuples, by name.
 
     Arrays come as addresses: numba would count the references to an array at each call.
     """
 
     def __init__(self, builder: Any, names: str, arguments: Any) -> None:
         self.builder = builder
-        self._arguments = dict(zip(names.split(), arguments, strict=True))
+        aggregates = (ir.ArrayType, ir.LiteralStructType)
+        flat = [
+            value
+            for argument in arguments
+            for value in (unpack_tuple(builder, argument) if isinstance(argument.type, aggregates) else [argument])
+        ]
+        self._arguments = dict(zip(names.split(), flat, strict=True))
 
     def __getitem__(self, name: str) -> Any:
         return self._arguments[name]
@@ -118,6 +125,23 @@ def _inputs(write: Writer) -> tuple[Any, Any]:
     return x, write.builder.fcmp_unordered("!=", x, zeros(FLOAT, GROUP))
 
 
+def _append(write: Writer, values: Any, there: Any, array: str, context: Any) -> Any:
+    """Append the values that are there to an array with n; return the new n."""
+    builder, n, element = write.builder, write["n"], values.type.element
+    *_, features = context.codegen().magic_tuple()
+    if "+avx512f" in features:  # elsewhere LLVM stumbles over it, or makes slow code of it
+        name = "llvm.experimental.vector.compress.v16" + ("f32" if element is FLOAT else "i32")
+        packed = write.call(name, values.type, values, there, zeros(element, GROUP))
+        write.store(packed, write.address(array, n, element))
+        count = builder.ctpop(builder.bitcast(there, ir.IntType(GROUP)))
+        return builder.add(n, builder.zext(count, LONG))
+    for i in range(GROUP):  # each is written, and written over where it is not there
+        at = ir.Constant(INT, i)
+        builder.store(builder.extract_element(values, at), write.address(array, n, element))
+        n = builder.add(n, builder.zext(builder.extract_element(there, at), LONG))
+    return n
+
+
 @intrinsic
 def append_events(typing, x, at, channels, place, by, events, n):  # type: ignore[no-untyped-def]
     """Append ``(place + i) * by`` for each ``x[at + i]`` that is not zero, i < min(channels, 16); return the new n.
@@ -130,11 +154,7 @@ def append_events(typing, x, at, channels, place, by, events, n):  # type: ignor
         _, there = _inputs(write)
         places = builder.add(counting(GROUP), write.splat(builder.trunc(write["place"], INT), GROUP))
         found = builder.mul(places, write.splat(builder.trunc(write["by"], INT), GROUP))
-        kind = ir.VectorType(INT, GROUP)
-        packed = write.call("llvm.experimental.vector.compress.v16i32", kind, found, there, zeros(INT, GROUP))
-        write.store(packed, write.address("events", write["n"], INT))
-        count = builder.ctpop(builder.bitcast(there, ir.IntType(GROUP)))
-        return builder.add(write["n"], builder.zext(count, LONG))
+        return _append(write, found, there, "events", context)
 
     return types.int64(*[types.int64] * 7), generate
 
@@ -146,9 +166,7 @@ def append_values(typing, x, at, channels, values, n):  # type: ignore[no-untype
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         write = Writer(builder, "x at channels values n", arguments)
         x, there = _inputs(write)
-        kind = ir.VectorType(FLOAT, GROUP)
-        packed = write.call("llvm.experimental.vector.compress.v16f32", kind, x, there, zeros(FLOAT, GROUP))
-        write.store(packed, write.address("values", write["n"]))
+        _append(write, x, there, "values", context)
         return context.get_dummy_value()
 
     return types.none(*[types.int64] * 5), generate

@@ -63,7 +63,8 @@ def test_verbose_tells_what_was_measured(cli: Callable, job: list[str], bundle: 
     assert len(lines) >= 2
     assert lines[0].startswith("verified: loaded network = ONNX Runtime, largest difference ")
     assert lines[0].endswith("(limit 1e-04)")
-    assert "normal form as an ANN = folded network" in lines[-1]
+    assert "normal form as an ANN = folded network" in lines[-2]
+    assert "normal form on the grid = normal form" in lines[-1]
     assert "snn.onnx: " in cli("verify", "-v", bundle).err
     assert "in batches of 16; preprocessing: times 1/16" in cli("evaluate", "-v", bundle).err
     assert cli("verify", bundle).err == ""

@@ -1,5 +1,9 @@
 """Convolutions by events against torch's, exactly, where sums are exact; and one order of summation, where not."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -77,6 +81,29 @@ def test_events_give_the_fully_connected_layer(graded: bool) -> None:
     assert torch.equal(EventSynapse(operator, (4, 33), graded).evaluate(x, None, None), operator.evaluate([x]))
 
 
+PLAIN = """
+import sys, torch
+from snnconvert.operators.convolution import Convolution
+from snnconvert.operators.window import Window
+from snnconvert.simulate.synapses import EventSynapse
+make = torch.Generator().manual_seed(0)
+for columns in (1, 3):
+    for most, graded in ((99, False), (999, False), (99, True)):
+        weight = torch.randint(-most, most + 1, (20, 17, 3, columns), generator=make) / 1024
+        operator = Convolution(weight, None, Window((3, columns), (1, 1), (1, 1), (1, 0), (1, 0)))
+        x = (torch.randint(-3, 2, (2, 17, 7, 6), generator=make)).clamp(min=-1 if graded else 0).float()
+        x = x.to(memory_format=torch.channels_last)
+        assert torch.equal(EventSynapse(operator, (17, 7, 6), graded).evaluate(x, None, None), operator.evaluate([x]))
+"""
+
+
+def test_processor_without_wide_vectors_gives_the_same(tmp_path: Path) -> None:
+    """Where a processor lacks an instruction, LLVM must not be asked for it: it would end the process."""
+    plain = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", PLAIN], env=os.environ | plain, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("kernel", [3, 5])
 def test_many_large_8_bit_weights_do_not_overflow(kernel: int) -> None:
     weight = torch.full((16, 300, kernel, kernel), 127.0)
@@ -133,6 +160,31 @@ def test_results_are_the_same_bits_whatever_runs_together(
         assert torch.equal(other, output)
         assert all(torch.equal(a, b) for a, b in zip(others, counts, strict=True))
     assert any(count.any() for count in counts)
+
+
+def test_threads_of_torch_are_left_as_they_were(nets: ModuleType) -> None:
+    network = network_of(nets, ["chain"])
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        for taken in (1, 2):
+            run = Simulator(network).run(torch.ones(8, *network.graph.input_shape), [1, 2])
+            assert [next(run).t for _ in range(taken)] == [1, 2][:taken]
+            run.close()  # type: ignore[attr-defined]
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_wide_input_whose_places_overflow_is_convolved(nets: Any) -> None:
+    """Places of weights are numbers of 32 bits: a model file must not lead beyond them."""
+    shape = (1, 3, 2**22)
+    operator = Convolution(torch.ones(64, 1, 3, 3), None, Window((3, 3), (1, 1), (1, 1), (1, 1), (1, 1)))
+    net = nets.Net(*shape)
+    weighted = net.add(operator, net.relu("x"))
+    network = spiking_network(NormalForm(net.graph(weighted), {}), make_neuron("if", {}), "exact", Schedule(1))
+    (_, convolved) = event_evaluations(network, network.graph, network.graph.nodes)
+    assert convolved.evaluate == network.graph.by_name[weighted].operator.evaluate
 
 
 def by_name(network: SpikingNetwork) -> dict[str, Evaluation]:
