@@ -59,6 +59,7 @@ class ConvertOptions(Options):
     onset_delay: Annotated[int, Field(ge=0, le=100_000)] = 0
     warm_up: Annotated[float, Field(ge=0, le=1000)] = 0.0
     readout_from: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    stop: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
 
     @field_validator("correct", mode="before")
     @classmethod

@@ -19,7 +19,7 @@ from snnconvert.errors import UsageError
 from snnconvert.graph import Graph
 from snnconvert.network import NormalForm, Schedule, SpikingNetwork
 from snnconvert.neurons import NEURONS, Neuron, make_neuron
-from snnconvert.simulate import bytes_a_sample
+from snnconvert.simulate import bytes_a_sample, leads
 
 TRIED_ON = 96  # samples that recipes are fitted on, and as many others that they are compared on
 WHOLE = ": whole numbers from -127 to 127 times a power of two for each channel"
@@ -66,6 +66,12 @@ def recipe_of(job: Job) -> Recipe:
         )
     if not searches and options.spikes != "binary":
         raise UsageError("E003", "--spikes: only --method auto chooses neurons", "--neuron names one")
+    if options.stop is not None and options.onset_delay >= options.steps[-1]:
+        raise UsageError(
+            "E003",
+            "--stop: under an onset delay of T all layers but the last are done before the first readout",
+            "a smaller --onset-delay, or no --stop",
+        )
     schedule = Schedule(options.steps[-1], options.onset_delay, options.warm_up, options.readout_from)
     return Recipe(
         "percentile" if searches else options.method,
@@ -140,6 +146,15 @@ class Workshop:
         """Return on how many samples corrections are fitted."""
         fitting = MEMORY // bytes_a_sample(shortened(recipe.try_on(self.graph)))
         return max(1, min(self.job.convert.correct_samples, fitting, len(self.calib)))
+
+    def mean_lead(self, ann: Graph) -> float:
+        """Return by how much the best class of the ANN leads the second, on average over calibration samples."""
+        chosen = self.calib.part(self.job.convert.correct_samples, self.job.seed)
+        total = 0.0
+        with torch.no_grad():
+            for x in chosen.batches(self.job.calib.batch_size, lambda _: None):
+                total += float(leads(ann.run(torch.from_numpy(x)).numpy()).sum(dtype=np.float64))
+        return total / len(chosen)
 
     def choose(self, base: Recipe, heard: Callable[[str], None]) -> tuple[Recipe, list[str]]:
         """Search for the best recipe; return it and lines that tell what was tried."""

@@ -33,6 +33,7 @@ LAYERS = [
     "explanation",
     "bundle",
     "checkpoints",
+    "evaluation",
     "pipeline",
     "inspection",
     "checking",

@@ -34,6 +34,7 @@ OPTIONS = {
     "onset_delay": "convert.onset_delay",
     "warm_up": "convert.warm_up",
     "readout_from": "convert.readout_from",
+    "stop": "convert.stop",
     "percentile": "convert.percentile",
     "percentile_of": "convert.percentile_of",
     "per_channel": "convert.per_channel",
@@ -81,6 +82,9 @@ Examples:
 @click.option("--onset-delay", type=click.IntRange(0), metavar="D", help="Layer l fires D*l steps later. [0]")
 @click.option("--warm-up", type=click.FloatRange(0), metavar="W", help="Layer l is silent for its first W*l steps. [0]")
 @click.option("--readout-from", type=click.IntRange(0), metavar="N", help="The readout leaves out N steps. [0]")
+@click.option(
+    "--stop", type=float, metavar="MARGIN", help="A sample ends when its class leads by MARGIN steps' worth. [never]"
+)
 @click.option("--percentile", type=float, metavar="P", help="Of activations, their scale; 100 is the maximum. [99.9]")
 @click.option("--percentile-of", type=click.Choice(["nonzero", "all"]), help="Whether zeros count. [nonzero]")
 @click.option("--per-channel/--per-layer", default=None, help="One scale a channel, or a layer. [per channel]")

@@ -37,7 +37,8 @@ class Outcomes:
 
     ``classes`` is None for outputs that are no classes (dense prediction, regression): these have no accuracy. Of dense
     ones it is counted how many positions agree; the answers are not kept. ``schedule`` is that of metrics.json: T,
-    delays, and the ``latency``, the steps that pass before the first one that counts.
+    delays, the ``latency``, the steps that pass before the first one that counts, and the ``stop_lead`` that settles a
+    sample, where samples may stop early: their answers, spikes and SynOps then stand for all later steps.
     """
 
     def __init__(self, steps: Sequence[int], classes: int | None, schedule: Mapping[str, Any] | None = None) -> None:
@@ -52,17 +53,25 @@ class Outcomes:
         self._compared = 0
         self._spikes = np.zeros(len(self.steps))
         self._synops = np.zeros(len(self.steps))
+        self._taken = np.zeros(len(self.steps))
         self._squared_error = np.zeros(len(self.steps))
         self._squared_norm = 0.0
 
     def add(
-        self, snn: np.ndarray, spikes: np.ndarray, synops: np.ndarray, ann: np.ndarray, labels: np.ndarray | None
+        self,
+        snn: np.ndarray,
+        spikes: np.ndarray,
+        synops: np.ndarray,
+        ann: np.ndarray,
+        labels: np.ndarray | None,
+        taken: np.ndarray | None = None,
     ) -> None:
         """Take one batch: answers ``(steps, N, ...)``, totals of spikes and SynOps ``(steps,)``, the ANN's answers.
 
         Spikes are those of neurons and of pools over spikes, which send events on just as neurons do.
 
-        ``ann`` is ``(N, ...)``, negative where it is not known; ``labels`` is ``(N,)``.
+        ``ann`` is ``(N, ...)``, negative where it is not known; ``labels`` is ``(N,)``; ``taken`` is the total of the
+        steps that the samples took, ``(steps,)``, fewer than those of the row where samples stopped.
         """
         self.samples += snn.shape[1]
         known = ann.reshape(len(ann), -1)[:, 0] >= 0
@@ -75,6 +84,7 @@ class Outcomes:
                 self._labels.append(labels)
         self._spikes += spikes
         self._synops += synops
+        self._taken += snn.shape[1] * np.array(self.steps) if taken is None else taken
 
     def add_outputs(self, squared_error: np.ndarray, squared_norm: float) -> None:
         """Take the squared distance of outputs ``(steps,)`` to the ANN's, and the squared length of the ANN's."""
@@ -89,6 +99,7 @@ class Outcomes:
             "agreed": self._agreed,
             "spikes": self._spikes,
             "synops": self._synops,
+            "taken": self._taken,
             "squared_error": self._squared_error,
         }
         return kept | {name: np.array(value) for name, value in numbers.items()} | sums
@@ -98,7 +109,7 @@ class Outcomes:
         self.samples, self._compared = int(state["samples"]), int(state["compared"])
         self._squared_norm = float(state["squared_norm"])
         self._agreed, self._spikes, self._synops = (state[name].copy() for name in ("agreed", "spikes", "synops"))
-        self._squared_error = state["squared_error"].copy()
+        self._taken, self._squared_error = state["taken"].copy(), state["squared_error"].copy()
         if self.classes is not None:
             self._snn, self._ann = [state["snn"]], [state["ann"]]
             self._labels = [state["labels"]] if "labels" in state else []
@@ -131,7 +142,8 @@ class Outcomes:
             agreement = float(self._agreed[index] / self._compared) if self._compared else None
             error = float(np.sqrt(self._squared_error[index] / self._squared_norm)) if self._squared_norm else None
             synops = float(self._synops[index]) / self.samples
-            multiplied = macs["snn_first_layer"] + macs["snn_graded_per_step"] * (step + self.schedule["latency"])
+            taken = float(self._taken[index]) / self.samples
+            multiplied = macs["snn_first_layer"] + macs["snn_graded_per_step"] * (taken + self.schedule["latency"])
             energy = ADD_PJ * synops + MAC_PJ * multiplied
             rows.append(
                 {
@@ -144,6 +156,7 @@ class Outcomes:
                     "spikes_per_sample": float(self._spikes[index]) / self.samples,
                     "synops_per_sample": synops,
                     "energy_ratio": energy / (MAC_PJ * macs["ann"]) if macs["ann"] else None,
+                    **({"mean_steps": taken} if "stop_lead" in self.schedule else {}),
                 }
             )
         ann_accuracy = None if truth is None or not known.any() else float((ann[known] == truth[known]).mean())

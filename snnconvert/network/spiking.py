@@ -35,6 +35,9 @@ class SpikingNetwork:
     ``biases`` are currents beside those of the synapses, ``(rows, ...)``, for some layers of neurons: a row for each
     step in which the layer may fire, the last one for all that follow. ``potentials`` are initial ones, ``(...)`` of a
     sample, where they are not the neuron's own. Both are in thresholds and broadcast to a sample.
+
+    ``stop_lead`` is the lead of the best class, in the sum of outputs over the steps, that settles a sample, which then
+    need not run on; None where all run to the end.
     """
 
     graph: Graph
@@ -44,6 +47,7 @@ class SpikingNetwork:
     schedule: Schedule = PLAIN
     biases: Mapping[str, Tensor] = field(default_factory=dict)
     potentials: Mapping[str, Tensor] = field(default_factory=dict)
+    stop_lead: float | None = None
 
     @cached_property
     def depths(self) -> dict[str, int]:
@@ -61,7 +65,8 @@ class SpikingNetwork:
     @property
     def schedule_document(self) -> dict[str, float]:
         """What metrics.json says of the schedule."""
-        return self.schedule.document(self.depths[self.graph.output])
+        told = self.schedule.document(self.depths[self.graph.output])
+        return told if self.stop_lead is None else told | {"stop_lead": self.stop_lead}
 
     @property
     def decodes(self) -> bool:

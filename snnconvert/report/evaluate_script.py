@@ -12,6 +12,7 @@ CARRIED = (
     "measure/fan_out.py",
     "measure/outcomes.py",
     "neurons/events.py",
+    "simulate/stopping.py",
     "report/evaluator.py",
 )
 OPENING = '''\

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from snnconvert.errors import DataError, OutputError, SnnError, UsageError
 from snnconvert.measure.fan_out import unpacked, unpacked_numbers
 from snnconvert.measure.outcomes import Outcomes, top1
 from snnconvert.neurons.events import event_count
+from snnconvert.simulate.stopping import settled
 
 
 class Evaluator:
@@ -54,8 +55,11 @@ class Evaluator:
         except Exception as problem:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
             raise _damaged(self.path, problem) from None
 
-    def steps(self, x: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-        """Present a batch ``(N, ...)`` at every step and yield all outputs of each step, without end."""
+    def steps(self, x: np.ndarray) -> Generator[dict[str, np.ndarray], np.ndarray | None, None]:
+        """Present a batch ``(N, ...)`` at every step and yield all outputs of each step, without end.
+
+        What is sent back tells which samples go on, ``(N,)``.
+        """
         try:
             states = {
                 name: np.repeat(self._initial(state)[None], len(x), axis=0)
@@ -72,7 +76,9 @@ class Evaluator:
                 states = {name: found[state["next"]] for name, state in self.about["states"].items()}
             except Exception as problem:  # noqa: BLE001 - as above
                 raise _damaged(self.path, problem) from None
-            yield found
+            going = yield found
+            if going is not None:
+                x, states = x[going], {name: state[going] for name, state in states.items()}
             step += 1
 
     @staticmethod
@@ -83,23 +89,39 @@ class Evaluator:
             return unpacked_numbers(value).reshape(state["shape"])
         return np.full(state["shape"], value, np.float32)
 
-    def answers(self, x: np.ndarray, steps: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return, at each of the steps, classes ``(steps, N)`` and the totals of spikes and SynOps so far."""
-        answers, spikes, synops = [], [], []
+    def answers(self, x: np.ndarray, steps: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return classes ``(steps, N)``, and the totals of spikes, SynOps and steps taken so far, at each of the steps.
+
+        Where samples may stop early, those that are settled at one of the steps do, and what they said stands.
+        """
+        answers: list[np.ndarray] = []
+        totals: list[tuple[float, float, int]] = []
+        running, going, run = np.arange(len(x)), None, self.steps(x)
         fired = used = 0.0
-        for step, found in enumerate(self.steps(x), start=1 - self.latency):
-            for name, connections in self.fan_out.items():
-                about = self.about["emitters"][name]
-                by_neuron = event_count(found[name], about["cost"], about["bits"]).sum(0, dtype=np.float64)
-                fired += float(by_neuron.sum())
-                used += float((by_neuron * connections).sum())
+        gone = 0  # steps of the samples that have stopped
+        for step in range(1 - self.latency, max(steps) + 1):
+            if len(running):
+                found = run.send(going)
+                going = None
+                for name, connections in self.fan_out.items():
+                    about = self.about["emitters"][name]
+                    by_neuron = event_count(found[name], about["cost"], about["bits"]).sum(0, dtype=np.float64)
+                    fired += float(by_neuron.sum())
+                    used += float((by_neuron * connections).sum())
             if step in steps:
-                answers.append(top1(found["output"]))
-                spikes.append(fired)
-                synops.append(used)
-            if step >= max(steps):
-                break
-        return np.stack(answers), np.array(spikes), np.array(synops)
+                totals.append((fired, used, gone + step * len(running)))
+                if not len(running):
+                    answers.append(answers[-1])
+                    continue
+                said = top1(found["output"])
+                answers.append(said if not answers else answers[-1].copy())
+                answers[-1][running] = said
+                ended = settled(step * found["output"], self.about["schedule"].get("stop_lead"))
+                if ended.any():
+                    gone += step * int(ended.sum())
+                    running, going = running[~ended], ~ended
+        spikes, synops, taken = np.array(totals, np.float64).T
+        return np.stack(answers), spikes, synops, taken
 
     def stored(self) -> dict[str, np.ndarray]:
         """Return predictions.npz, which tells the samples of the conversion and the ANN's classes."""
@@ -151,10 +173,11 @@ class Evaluator:
             )
         outcomes, done = Outcomes(steps, self.about["classes"], schedule), 0
         for chosen, x in batches(dataset, indices, self.preprocessing, self.shape, self.about["batch_size"]):
-            answers, spikes, synops = self.answers(x, steps)
+            answers, spikes, synops, taken = self.answers(x, steps)
             ann = np.array([stored.get(name, -1) for name in ids[done : done + len(x)]], np.int32)
             ann = np.broadcast_to(ann.reshape(-1, *[1] * (answers.ndim - 2)), answers.shape[1:])
-            outcomes.add(answers, spikes, synops, ann, None if dataset.labels is None else dataset.labels[chosen])
+            truth = None if dataset.labels is None else dataset.labels[chosen]
+            outcomes.add(answers, spikes, synops, ann, truth, taken)
             done += len(x)
             if advance is not None:
                 advance(done, len(indices))
@@ -181,8 +204,10 @@ def _checked(about: Any) -> dict[str, Any]:
         about["schedule"]["latency"],
         *about["macs"].values(),
     ]
+    stop_lead = about["schedule"].get("stop_lead", 0.0)
     if (
         about["batch_size"] < 1
+        or type(stop_lead) is not float
         or not about["steps"]
         or not all(type(number) is int and number >= 0 for number in numbers)
     ):
@@ -241,6 +266,8 @@ def plain_table(document: Mapping[str, Any]) -> str:
     ]
     ann = document["ann"]["accuracy"]
     lines.append(f"{document['samples']:,} samples" + ("" if ann is None else f"; the ANN: {percent(ann)}"))
+    if "mean_steps" in document["steps"][-1]:
+        lines.append("mean steps: " + ", ".join(format(row["mean_steps"], ".1f") for row in document["steps"]))
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from snnconvert.report.curve import accuracy_curve_svg
 from snnconvert.report.gaps import meaning, three_curves_svg
 from snnconvert.report.plot import CURVE_CSS, DARK, LIGHT
 from snnconvert.report.quantities import NOTHING, count, interval, number, percent, plain, rows, section, suffixed
-from snnconvert.report.tables import steps_cells, total_steps, verdict
+from snnconvert.report.tables import mean_steps, steps_cells, total_steps, verdict
 from snnconvert.report.text import printable
 
 
@@ -94,6 +94,8 @@ def _steps(metrics: Mapping[str, Any]) -> Table:
         columns.insert(2, ("95 % interval", spans))  # beside the accuracy
     if totals := total_steps(metrics):
         columns.insert(1, ("total steps", list(totals)))
+    if taken := mean_steps(metrics):
+        columns.insert(1, ("mean steps", list(taken)))
     if "output error" not in header and any(row.get("output_error") is not None for row in steps):
         columns.append(("output error", [percent(number(row.get("output_error"))) for row in steps]))
     if any(row.get("energy_ratio") is not None for row in steps):

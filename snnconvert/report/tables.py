@@ -126,6 +126,8 @@ def _footnotes(metrics: Mapping[str, Any]) -> Iterable[str]:
     else:
         yield f"ANN accuracy {percent(ann)}, {samples}"
     totals = total_steps(metrics)
+    if taken := mean_steps(metrics):
+        yield f"mean time steps of a sample: {shortened(taken)}"
     if totals:
         yield f"total time steps of these rows: {shortened(totals)}"
 
@@ -135,6 +137,12 @@ def total_steps(metrics: Mapping[str, Any]) -> Sequence[str]:
     pairs = [(number(row.get("t")), number(row.get("total_steps"))) for row in rows(metrics, "steps")]
     hidden = any(total is not None and total != t and not math.isnan(total) for t, total in pairs)
     return [count(total) for _, total in pairs] if hidden else []
+
+
+def mean_steps(metrics: Mapping[str, Any]) -> Sequence[str]:
+    """Return the steps that a sample took on average, of every row; nothing where none may stop early."""
+    found = [number(row.get("mean_steps")) for row in rows(metrics, "steps")]
+    return [f"{each:.1f}" for each in found if each is not None]
 
 
 def shortened(texts: Sequence[str], limit: int = 46) -> str:

@@ -2,5 +2,6 @@
 
 from snnconvert.simulate.engine import Readout, Simulator
 from snnconvert.simulate.layerwise import LayerRun, Layerwise, bytes_a_sample
+from snnconvert.simulate.stopping import leads
 
-__all__ = ["LayerRun", "Layerwise", "Readout", "Simulator", "bytes_a_sample"]
+__all__ = ["LayerRun", "Layerwise", "Readout", "Simulator", "bytes_a_sample", "leads"]

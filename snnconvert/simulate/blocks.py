@@ -12,7 +12,7 @@ from snnconvert.calibrate.collect import channels_last
 from snnconvert.graph import Graph
 from snnconvert.network import SpikingNetwork
 from snnconvert.simulate.buffers import Buffers
-from snnconvert.simulate.layers import DecodedPoolLayer, GateLayer, Layer, NeuronLayer, PoolLayer
+from snnconvert.simulate.layers import DecodedPoolLayer, GateLayer, Layer, NeuronLayer, PoolLayer, ordered
 from snnconvert.simulate.synapses import Evaluation
 
 
@@ -76,6 +76,14 @@ class Blocks:
         self.output = self._spans.pop(plan.graph.output, None)
         self._spans.clear()
         self.now += steps
+
+    def keep(self, samples: Tensor) -> None:
+        """Go on with these samples only."""
+        self.constants = {name: ordered(value[samples]) for name, value in self.constants.items()}
+        self.samples = len(samples)
+        for layer in self.layers.values():
+            layer.keep(samples)
+        self._buffers = Buffers()  # blocks have other sizes now
 
     def _evaluate(self, node: Evaluation, window: tuple[int, int]) -> Span | None:
         if node.name in self._network.neurons and node.arriving is None:

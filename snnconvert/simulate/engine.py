@@ -6,12 +6,15 @@ one of T steps once (see sequential.py). On a CPU spikes are weighted event by e
 has the same bits whatever block, batch or thread it is computed in.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snnconvert.calibrate.collect import channels_last
@@ -21,6 +24,7 @@ from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.simulate.blocks import Blocks, Plan
 from snnconvert.simulate.readout import LinearReadout, SteppedReadout, ahead_of_neurons, linear_tail
 from snnconvert.simulate.sequential import Counts, Sequential, is_sequential
+from snnconvert.simulate.stopping import settled
 from snnconvert.simulate.synapses import Evaluation, event_evaluations, plain_evaluations
 
 BLOCK = 8  # time steps that go through the network together, at most
@@ -34,6 +38,7 @@ class Readout:
 
     ``output`` is the sum of its outputs ``(N, ...)``, or the last one where rates are ``decoded``; for every emitter
     ``counts`` has the sums of spikes and ``events`` the events so far; ``rates`` those that its readers were told.
+    All are of the ``samples`` of the batch, by number, that ran so far; the ``settled`` ones of these leave it.
     """
 
     t: int
@@ -42,11 +47,18 @@ class Readout:
     events: Mapping[str, Tensor] = field(default_factory=dict)
     rates: Mapping[str, Tensor] = field(default_factory=dict)
     decoded: bool = False
+    samples: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    settled: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
     @property
     def estimate(self) -> Tensor:
         """What the spikes so far say of the ANN's output."""
         return self.output if self.decoded else self.output / self.t
+
+    @property
+    def total(self) -> Tensor:
+        """The sum over the steps of what they say."""
+        return self.output * self.t if self.decoded else self.output
 
 
 class OnDemand(Mapping[str, Tensor]):
@@ -71,8 +83,8 @@ def _rates(counts: Mapping[str, Tensor], steps: int) -> OnDemand:
     return OnDemand(counts, lambda name: counts[name] / steps)
 
 
-def _joined(parts: Sequence[Readout]) -> Readout:
-    """Return the readout of a batch from those of its parts."""
+def _joined(parts: Sequence[Readout], starts: Sequence[int]) -> Readout:
+    """Return the readout of a batch from those of its parts, which begin at these samples."""
 
     def together(of: Callable[[Readout], Mapping[str, Tensor]]) -> OnDemand:
         return OnDemand(of(parts[0]), lambda name: torch.cat([of(part)[name] for part in parts]))
@@ -84,6 +96,8 @@ def _joined(parts: Sequence[Readout]) -> Readout:
         together(lambda part: part.events),
         together(lambda part: part.rates),
         parts[0].decoded,
+        np.concatenate([start + part.samples for start, part in zip(starts, parts, strict=True)]),
+        np.concatenate([part.settled for part in parts]),
     )
 
 
@@ -127,10 +141,13 @@ class Simulator:
         by_events = self.fused and self.device.type == "cpu"
         return event_evaluations(self.network, self.graph, nodes, summed) if by_events else plain_evaluations(nodes)
 
-    def run(self, x: Tensor, steps: Sequence[int]) -> Iterator[Readout]:
+    def run(self, x: Tensor, steps: Sequence[int], stop_lead: float | None = None) -> Iterator[Readout]:
         """Present a batch ``(N, ...)`` as a constant current and yield a readout at each of the steps (ascending).
 
-        The tensors of a readout are the simulation's own: they change when the next one is asked for.
+        The tensors of a readout are the simulation's own: they change when the next one is asked for. With a
+        ``stop_lead``, samples leave at the readout at which the best class leads the second by so much in the sum of
+        outputs ``(N, classes)``, and there are no more readouts when none is left. Where layers run one after the
+        other, all steps but the last layer's are over before the first readout, and no sample leaves.
 
         Raises:
             UsageError: under an onset delay, more steps than the network was made for (E003).
@@ -143,14 +160,19 @@ class Simulator:
             )
         parts = x.tensor_split(self._threads(len(x)))
         if len(parts) == 1:
-            yield from self._run(x, steps)
+            yield from self._run(x, steps, stop_lead)
             return
+        starts = np.cumsum([0, *(len(part) for part in parts)])
         threads = torch.get_num_threads()
         try:  # a thread of each part's own is enough for torch's operators: more would fight for the processors
             with ThreadPoolExecutor(len(parts), "snnconvert-simulate", lambda: torch.set_num_threads(1)) as pool:
-                runs = [self._run(part, steps) for part in parts]
+                runs = [self._run(part, steps, stop_lead) for part in parts]
                 for _ in steps:
-                    yield _joined(list(pool.map(next, runs)))
+                    found = zip(pool.map(lambda run: next(run, None), runs), starts, strict=False)
+                    running = [(part, start) for part, start in found if part is not None]
+                    if not running:
+                        return
+                    yield _joined(*zip(*running, strict=True))
         finally:
             torch.set_num_threads(threads)
 
@@ -161,16 +183,18 @@ class Simulator:
         return max(1, min(torch.get_num_threads(), samples // LEAST))
 
     @torch.no_grad()
-    def _run(self, x: Tensor, steps: Sequence[int]) -> Iterator[Readout]:
+    def _run(self, x: Tensor, steps: Sequence[int], stop_lead: float | None) -> Iterator[Readout]:
         """Run samples in this thread."""
         constants = {self.graph.input: channels_last(x.to(self.device))}
         for node in self._constant:
             constants[node.name] = node.evaluate([constants[value] for value in node.inputs])
         if self._sequential is not None:
-            summed = Counts(self._sequential, constants)
+            summed, everyone = Counts(self._sequential, constants), np.arange(len(x))
             for stop, total in summed.run(steps):
-                spikes = dict(summed.spikes)
-                yield Readout(stop, total, spikes, dict(summed.events), _rates(spikes, stop))
+                spikes, nobody = dict(summed.spikes), settled(everyone, None)
+                yield Readout(
+                    stop, total, spikes, dict(summed.events), _rates(spikes, stop), samples=everyone, settled=nobody
+                )
             return
         blocks = Blocks(self._plan, constants, x.shape[0])
         output: LinearReadout | SteppedReadout = SteppedReadout(self._plan, blocks)
@@ -178,6 +202,7 @@ class Simulator:
             output = LinearReadout(self._tail, self.graph.output, blocks)
         begins, latency = self.schedule.readout_from, self.network.latency
         block = self.block or max(1, min(BLOCK, ROOM // (x.shape[0] * self._largest)))
+        running = np.arange(len(x))
         for stop in steps:
             while blocks.now < stop + latency:
                 length = min(block, stop + latency - blocks.now)
@@ -192,4 +217,13 @@ class Simulator:
             counts = {name: layers[name].count for name in names}
             events = {name: layers[name].events for name in names}
             rates = {name: layers[name].rate(stop) for name in names} if decodes else _rates(counts, stop + begins)
-            yield Readout(stop, output.read(stop), counts, events, rates, decodes)
+            readout = Readout(stop, output.read(stop), counts, events, rates, decodes, running)
+            done = settled(readout.total.cpu().numpy(), stop_lead)
+            yield dataclasses.replace(readout, settled=done)
+            if done.all():
+                return
+            if done.any():
+                left = torch.from_numpy(np.flatnonzero(~done)).to(self.device)
+                running = running[~done]
+                blocks.keep(left)
+                output.keep(left)

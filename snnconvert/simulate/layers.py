@@ -62,6 +62,12 @@ class Layer(ABC):
         """Return the rate that ``steps`` steps tell the layer's readers, in spikes a step."""
         return self.count / steps
 
+    def keep(self, samples: Tensor) -> None:
+        """Go on with these samples only."""
+        same = self.events is self.count
+        self.count = ordered(self.count[samples])
+        self.events = self.count if same else ordered(self.events[samples])
+
 
 class FusedSteps(NamedTuple):
     """What the loops know of integrate-and-fire neurons that are about to take steps; arrays are flat.
@@ -118,6 +124,10 @@ class NeuronLayer(Layer):
             and like.device.type == "cpu"
             and like.dtype == torch.float32
         )
+
+    def keep(self, samples: Tensor) -> None:
+        super().keep(samples)
+        self.state = tuple(ordered(each[samples]) for each in self.state)
 
     def rate(self, steps: int) -> Tensor:
         return self.neuron.sent(self.state, self.count) if self.neuron.decodes else self.count / steps
@@ -192,6 +202,10 @@ class PoolLayer(Layer):
         self.seen = ordered(torch.zeros_like(like))
         self.count = operator.evaluate([self.seen])
         self.events = torch.zeros_like(self.count)
+
+    def keep(self, samples: Tensor) -> None:
+        super().keep(samples)
+        self.seen = ordered(self.seen[samples])
 
     def advance(self, block: Tensor, steps: int, varying: bool, at: int = 0) -> Tensor:
         samples = self.seen.shape[0]

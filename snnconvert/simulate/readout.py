@@ -47,20 +47,23 @@ class LinearReadout:
 
     def __init__(self, tail: Sequence[Evaluation], output: str, blocks: Blocks) -> None:
         self._tail, self._output, self._blocks = tail, output, blocks
-        read = {value for node in tail for value in node.inputs}
-        self._constants = {name: value for name, value in blocks.constants.items() if name in read}
+        self._read = {value for node in tail for value in node.inputs}
         self._before: dict[str, Tensor] = {}  # the readout
 
     def begin(self) -> None:
         """Read from here on."""
         self._before = {name: layer.count.clone() for name, layer in self._blocks.layers.items()}
 
+    def keep(self, samples: Tensor) -> None:
+        """Go on with these samples only."""
+        self._before = {name: ordered(count[samples]) for name, count in self._before.items()}
+
     def add(self) -> None:
         """Take in a block; the layers have counted it."""
 
     def read(self, steps: int) -> Tensor:
         """Return the sum of the outputs of so many steps, ``(N, ...)``."""
-        sums = {name: steps * value for name, value in self._constants.items()}
+        sums = {name: steps * value for name, value in self._blocks.constants.items() if name in self._read}
         for name, layer in self._blocks.layers.items():
             sums[name] = layer.count - self._before[name] if name in self._before else layer.count
         silent = {name: torch.zeros_like(value[:1]) for name, value in sums.items()}
@@ -79,6 +82,10 @@ class SteppedReadout:
 
     def begin(self) -> None:
         """Read from here on."""
+
+    def keep(self, samples: Tensor) -> None:
+        """Go on with these samples only."""
+        self._total = self._total[samples] if self._total.ndim else self._total
 
     def add(self) -> None:
         """Take in a block."""
