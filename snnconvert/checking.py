@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snnconvert.config import Job, absolute_paths, build_job, parse_yaml, read_document, set_path
+from snnconvert.config import Job, absolute_paths, build_job, set_path
 from snnconvert.errors import UsageError
 from snnconvert.gate.baseline import read_predictions, validated
 from snnconvert.gate.measurement import Measurement, model_of, run_measurement, stored_measurement
 from snnconvert.gate.schema import Baseline, Entry, Gate
 from snnconvert.report.manifest import verify_bundle
+from snnconvert.yaml_document import parse_yaml, read_document
 
 if TYPE_CHECKING:
     from snnconvert.conversion import Progress  # its module needs torch

@@ -16,9 +16,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from snnconvert.batch.schema import BatchFile, BatchJob, Source
-from snnconvert.config import Job, absolute_paths, build_job, set_option, set_path, yaml_text
+from snnconvert.config import Job, absolute_paths, build_job, set_option, set_path
 from snnconvert.errors import UsageError
 from snnconvert.registry import did_you_mean
+from snnconvert.yaml_document import yaml_text
 
 MOST_JOBS = 10_000
 NAME_LIMIT = 90  # characters; with the key and what staging adds it stays a name that every file system holds

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from snnconvert import __version__
-from snnconvert.config import Job, yaml_text
+from snnconvert.config import Job
 from snnconvert.data import content_digest
 from snnconvert.errors import DataError, ModelError, UsageError
+from snnconvert.yaml_document import yaml_text
 
 EPOCH = 1
 PACKAGES = ("torch", "numpy", "onnxruntime", "onnx", "onnxscript", "numba", "pillow")

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator
 
-from snnconvert.config import CalibrationOptions, Job, Options, read_document, refusal, set_option
+from snnconvert.config import CalibrationOptions, Job, Options, refusal, set_option
 from snnconvert.errors import UsageError
+from snnconvert.yaml_document import read_document
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 RESERVED = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?|.*\.", re.IGNORECASE)  # no names on some systems
