@@ -61,10 +61,10 @@ def measured(
     if request.data is None:
         return name, stored_measurement(target, options)
     if entry is None:
-        return name, run_measurement(target, options, request.data, _heard(progress))
+        return name, run_measurement(target, options, request.data, _heard(progress), progress.warn)
     before = read_predictions(request.baseline, entry)
     steps, wanted = [row.t for row in entry.steps], None if before is None else frozenset(before.ids)
-    return name, run_measurement(target, options, request.data, _heard(progress), steps, wanted)
+    return name, run_measurement(target, options, request.data, _heard(progress), progress.warn, steps, wanted)
 
 
 def _converted(target: Path, entry: Entry, request: Request, progress: "Progress") -> Measurement:

@@ -178,6 +178,8 @@ def update(place: Path, old: "Old", found: "Found", given: dict[str, Any], commo
         print_json({"schema": "snnconvert/check/1", "verdict": "UPDATED", **told})
         return REGRESSION
     for entry in written:
-        click.echo(f"{entry.name}: {entry.steps[-1].right:,} of {entry.dataset.samples:,} at T = {entry.steps[-1].t}")
+        last = entry.steps[-1]
+        right = "outputs that are no classes" if last.right is None else f"{last.right:,} right"
+        click.echo(f"{entry.name}: {right}, of {entry.dataset.samples:,} samples at T = {last.t}")
     click.echo(f"UPDATED: commit {place} and {place.parent / place.stem}{os.sep}; status 1: no run approves itself")
     return REGRESSION

@@ -72,13 +72,15 @@ def as_text(judgements: Sequence[Judgement], strict: bool) -> str:
 def about(judgement: Judgement) -> str:
     """Tell on what the judgement stands."""
     labels = "" if judgement.labelled else ", no labels: agreement with the ANN stands in for accuracy"
+    if not judgement.has_classes:
+        labels = ", outputs that are no classes: nothing but rails"
     return f"{judgement.samples:,} samples, {SOURCES[judgement.source]}{labels}"
 
 
 def notes(judgement: Judgement) -> list[str]:
     """Tell what a reader of the verdict should know."""
     told = []
-    if not judgement.paired:
+    if not judgement.paired and judgement.has_classes:
         told.append(
             "the baseline's predictions are missing: its counts are compared, which sees less than sample by sample"
         )

@@ -24,7 +24,10 @@ _BROKEN_ARCHIVE = (NotImplementedError, struct.error, zlib.error, zipfile.BadZip
 
 @dataclass(frozen=True)
 class Predictions:
-    """Classes by sample: ``label`` and ``ann`` ``(n,)``, -1 where not known; ``snn`` ``(n, steps)``, at ``steps``."""
+    """Classes by sample: ``label`` and ``ann`` ``(n,)``, -1 where not known; ``snn`` ``(n, steps)``, at ``steps``.
+
+    Of a network whose outputs are no classes, all of them are -1: only the samples are known.
+    """
 
     ids: tuple[str, ...]
     label: np.ndarray
@@ -112,6 +115,8 @@ def _checked(found: Mapping[str, np.ndarray]) -> Predictions:
             raise ValueError(f"the array '{name}' has type {array.dtype} and shape {array.shape}")
     ids = tuple(found["id"].astype(np.str_).tolist())
     label, ann, snn = (found[name].astype(np.int64) for name in ("label", "ann", "snn"))
+    if snn.shape == (len(ids), 0):  # how a bundle says that the outputs are no classes
+        snn = np.full((len(ids), len(found["steps"])), -1)
     return Predictions(ids, label, ann, tuple(found["steps"].tolist()), snn)
 
 

@@ -32,6 +32,7 @@ class Judgement:
     changed: tuple[str, ...]
     findings: tuple[Finding, ...]
     left_out: int = 0
+    has_classes: bool = True
 
     @property
     def verdict(self) -> Verdict:
@@ -43,7 +44,8 @@ def judge(entry: Entry, before: Predictions | None, now: Measurement, gate: Gate
     """Compare a network with its entry of the baseline ``where``; ``before`` None where the predictions are missing.
 
     Raises:
-        UsageError: a gated step is not among those measured, or not in the baseline (E303).
+        UsageError: a gated step is not among those measured, or not in the baseline; outputs that are no classes have
+            no rail (E303).
         DataError: the samples or their labels are not those of the baseline (E201, E204).
     """
     after = now.predictions if before is None else joined(before, now, where)
@@ -56,13 +58,21 @@ def judge(entry: Entry, before: Predictions | None, now: Measurement, gate: Gate
             side, rows = (now.target, now.rows) if now.row(t) is None else (where, tuple(entry.steps))
             told = ", ".join(str(row.t) for row in rows)
             raise UsageError("E303", f"{side}: has no row of T = {t}, but of {told}", "--data PATH runs any step")
-    differences = [_difference(entry, before, after, t, gate.alpha) for t in steps]
-    adjusted = holm([each.p for each in differences])
-    findings = [
-        _accuracy(entry, before, after, t, difference, gate.margin / 100, p)
-        for t, difference, p in zip(steps, differences, adjusted, strict=True)
-    ]
+    if entry.has_classes != now.has_classes:
+        told = "outputs are classes" if now.has_classes else "outputs are no classes"
+        raise UsageError("E303", f"{now.target}: its {told}, other than in {where}", ANOTHER_SET)
+    findings: list[Finding] = []
+    if now.has_classes:
+        differences = [_difference(entry, before, after, t, gate.alpha) for t in steps]
+        adjusted = holm([each.p for each in differences])
+        findings += [
+            _accuracy(entry, before, after, t, difference, gate.margin / 100, p)
+            for t, difference, p in zip(steps, differences, adjusted, strict=True)
+        ]
     findings += judge_rails(gate.rails, entry, now, after, steps[-1])
+    if not findings:
+        told = f"{now.target}: its outputs are no classes, so that nothing but rails can gate it, and there is none"
+        raise UsageError("E303", told, "--rail min_agreement=95 --rail max_output_error=5 --rail max_synops=10")
     return Judgement(
         entry.name,
         now.target,
@@ -73,6 +83,7 @@ def judge(entry: Entry, before: Predictions | None, now: Measurement, gate: Gate
         tuple(changes(entry, now)),
         tuple(findings),
         now.left_out,
+        now.has_classes,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from snnconvert.errors import DataError, UsageError
 from snnconvert.gate.difference import Verdict
+from snnconvert.gate.measurement import Measurement
 from snnconvert.gate.predictions import Predictions
 from snnconvert.gate.schema import Gate, Rails, Reach
 from snnconvert.gate.verdict import Judgement, judge
@@ -195,3 +196,68 @@ def test_from_no_spikes_to_some_is_too_many(predict: Callable, measure: Callable
     entry, gate = measure(old, spikes=0.0).entry("n", Gate()), Gate(rails=Rails(max_synops=1e6))
     assert judge(entry, old, measure(old, spikes=0.0), gate, "b.json").verdict is Verdict.PASS
     assert judge(entry, old, measure(old, spikes=0.1), gate, "b.json").verdict is Verdict.FAIL
+
+
+@pytest.fixture
+def dense(predict: Callable, measure: Callable) -> Callable[..., Measurement]:
+    """A network whose outputs are no classes, measured at T = 8 and 32."""
+
+    def make(agreement: float | None = 0.97, error: float | None = 0.04, spikes: float = 100.0) -> Measurement:
+        none = np.full(300, -1)
+        predictions = dataclasses.replace(predict(300), label=none, ann=none, snn=np.full((300, 2), -1))
+        found = measure(predictions, spikes)
+        rows = [row.model_copy(update={"agreement": agreement, "output_error": error}) for row in found.rows]
+        return dataclasses.replace(found, rows=tuple(rows))
+
+    return make
+
+
+def test_outputs_that_are_no_classes_need_a_rail(dense: Callable) -> None:
+    with pytest.raises(UsageError, match="its outputs are no classes, so that nothing but rails can gate it"):
+        judge(dense().entry("n", Gate()), dense().predictions, dense(), Gate(), "b.json")
+
+
+def test_classes_and_others_are_not_compared(dense: Callable, predict: Callable, measure: Callable) -> None:
+    entry = dense().entry("n", Gate())
+    classes = measure(dataclasses.replace(predict(300), label=np.full(300, -1)))
+    with pytest.raises(UsageError, match=r"net_snn: its outputs are classes, other than in b\.json"):
+        judge(entry, dense().predictions, classes, Gate(rails=Rails(max_synops=1.0)), "b.json")
+
+
+@pytest.mark.parametrize(
+    ("rails", "kept", "told"),
+    [
+        ({"min_agreement": 97.0}, True, "97.00 %, at least 97"),
+        ({"min_agreement": 97.5}, False, "97.00 %, at least 97.5"),
+        ({"max_output_error": 4.0}, True, "4.00 %, at most 4"),
+        ({"max_output_error": 3.9}, False, "4.00 %, at most 3.9"),
+        ({"max_spikes_per_sample": 5.0}, False, "10.00 % more, at most 5"),
+        ({"max_synops": 11.0}, True, "10.00 % more, at most 11"),
+        ({"max_steps_to_reach": Reach(accuracy=97.0, steps=8)}, True, "97 % reached at T = 8, at most 8"),
+    ],
+)
+def test_rails_of_outputs_that_are_no_classes(dense: Callable, rails: dict, kept: bool, told: str) -> None:
+    entry, gate = dense().entry("n", Gate()), Gate(rails=Rails(**rails))
+    found = judge(entry, dense().predictions, dense(spikes=110.0), gate, "b.json")
+    assert (only(found).told, only(found).verdict) == (told, Verdict.PASS if kept else Verdict.FAIL)
+    assert not found.has_classes
+    assert judge(entry, None, dense(spikes=110.0), gate, "b.json").verdict is found.verdict
+
+
+@pytest.mark.parametrize("rail", ["min_agreement", "max_output_error"])
+def test_what_only_a_conversion_measures_is_not_made_up(dense: Callable, rail: str) -> None:
+    gate = Gate(rails=Rails(**{rail: 1.0}))
+    with pytest.raises(UsageError, match=f"{rail}: is not known, for want of the ANN's outputs"):
+        judge(dense().entry("n", Gate()), dense().predictions, dense(None, None), gate, "b.json")
+
+
+@pytest.mark.parametrize(("rail", "told"), [("min_accuracy", "no labels that count"), ("max_drop_vs_ann", "no labels")])
+def test_no_accuracy_of_outputs_that_are_no_classes(dense: Callable, rail: str, told: str) -> None:
+    with pytest.raises(UsageError, match=f"{rail}: the samples have {told}"):
+        judge(dense().entry("n", Gate()), None, dense(), Gate(rails=Rails(**{rail: 1.0})), "b.json")
+
+
+def test_error_of_outputs_that_are_classes_is_refused(predict: Callable, measure: Callable) -> None:
+    old, gate = predict(100), Gate(rails=Rails(max_output_error=1.0))
+    with pytest.raises(UsageError, match="max_output_error: the outputs are classes"):
+        judge(measure(old).entry("n", Gate()), old, measure(old), gate, "b.json")
