@@ -115,17 +115,11 @@ def opened(place: Path, targets: tuple[str, ...], given: dict[str, Any]) -> "Old
 
 def tell(place: Path, old: "tuple[Baseline, bytes]", found: "Found", given: dict[str, Any], common: Common) -> int:
     """Judge every network, write and print the result, and return the exit status."""
-    from snnconvert.checking import completed, gate_of
-    from snnconvert.gate.baseline import read_predictions
+    from snnconvert.checking import compared, gate_of
     from snnconvert.gate.difference import Verdict
     from snnconvert.gate.document import overall
-    from snnconvert.gate.verdict import judge
 
-    judgements = []
-    for name, measurement in found:
-        entry = completed(old[0].entry(name, str(place)), str(place))
-        gate = gate_of(entry.gate, given)
-        judgements.append(judge(entry, read_predictions(place, entry), measurement, gate, str(place)))
+    judgements = [compared(name, each, old[0], place, lambda gate: gate_of(gate, given)) for name, each in found]
     report(judgements, place, given, common)
     verdict = overall(judgements)
     if verdict is Verdict.FAIL:

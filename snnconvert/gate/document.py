@@ -28,28 +28,30 @@ def as_document(judgements: Sequence[Judgement], baseline: str, strict: bool) ->
         "strict": strict,
         "baseline": baseline,
         "models": [
-            {
-                "name": judgement.name,
-                "target": judgement.target,
-                "source": judgement.source,
-                "verdict": judgement.verdict.name,
-                "samples": judgement.samples,
-                "labelled": judgement.labelled,
-                "paired": judgement.paired,
-                "left_out": judgement.left_out,
-                "changed": list(judgement.changed),
-                "findings": [
-                    {
-                        "rail": finding.rail,
-                        "t": finding.t,
-                        "verdict": finding.verdict.name,
-                        "message": finding.told,
-                        **finding.numbers,
-                    }
-                    for finding in judgement.findings
-                ],
-            }
+            {"name": judgement.name, "target": judgement.target, "source": judgement.source, **judged(judgement)}
             for judgement in judgements
+        ],
+    }
+
+
+def judged(judgement: Judgement) -> dict[str, Any]:
+    """Return what was found out of a network: nothing in it tells where its files are."""
+    return {
+        "verdict": judgement.verdict.name,
+        "samples": judgement.samples,
+        "labelled": judgement.labelled,
+        "paired": judgement.paired,
+        "left_out": judgement.left_out,
+        "changed": list(judgement.changed),
+        "findings": [
+            {
+                "rail": finding.rail,
+                "t": finding.t,
+                "verdict": finding.verdict.name,
+                "message": finding.told,
+                **finding.numbers,
+            }
+            for finding in judgement.findings
         ],
     }
 
