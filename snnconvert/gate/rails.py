@@ -69,10 +69,16 @@ def judge_rails(rails: Rails, entry: Entry, now: Measurement, after: Predictions
 
 def _limit(rail: str, t: int, measured: float, limit: float, unit: str, least: bool = False) -> Finding:
     kept = measured >= limit if least else measured <= limit
-    told = f"{measured:.2f} {unit}, {'at least' if least else 'at most'} {limit:g}"
+    told = f"{_written(measured, limit, kept)} {unit}, {'at least' if least else 'at most'} {limit:g}"
     return Finding(
         rail, t, Verdict.PASS if kept else Verdict.FAIL, told, {"measured": measured, "limit": limit, "unit": unit}
     )
+
+
+def _written(measured: float, limit: float, kept: bool) -> str:
+    """Write a number with two decimals, or as many more as tell it from a limit that it breaks."""
+    decimals = next((places for places in range(2, 12) if kept or round(measured - limit, places)), 12)
+    return f"{round(measured, decimals) + 0.0:.{decimals}f}"  # -0.0 + 0.0 is 0.0
 
 
 def _reached(reach: Reach, now: Measurement, after: Predictions) -> Finding:

@@ -191,6 +191,18 @@ def test_rails_that_need_the_ann_are_refused_where_it_is_not_known(predict: Call
         judge(measure(old).entry("n", Gate()), old, measure(unknown), Gate(rails=Rails(min_agreement=1.0)), "b.json")
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [(1 + 4e-6, "0.0004 % more, at most 0"), (1 - 4e-6, "0.00 % more, at most 0"), (1.5, "50.00 % more, at most 0")],
+)
+def test_a_broken_limit_is_told_with_the_digits_that_break_it(
+    predict: Callable, measure: Callable, more: float, told: str
+) -> None:
+    old, gate = predict(300), Gate(rails=Rails(max_synops=0.0))
+    judgement = judge(measure(old).entry("n", Gate()), old, measure(old, spikes=100.0 * more), gate, "b.json")
+    assert judgement.findings[1].told == told
+
+
 def test_from_no_spikes_to_some_is_too_many(predict: Callable, measure: Callable) -> None:
     old = predict(300)
     entry, gate = measure(old, spikes=0.0).entry("n", Gate()), Gate(rails=Rails(max_synops=1e6))
