@@ -108,14 +108,23 @@ def stored(bundle: Path) -> Measurement:
     return stored_measurement(bundle, _options_of(bundle))
 
 
-def compared(name: str, now: Measurement, baseline: Baseline, place: Path, over: Callable[[Gate], Gate]) -> Judgement:
+def compared(
+    name: str,
+    now: Measurement,
+    baseline: Baseline,
+    place: Path,
+    over: Callable[[Gate], Gate],
+    partial: bool = False,
+) -> Judgement:
     """Judge a network by its entry in the baseline at ``place``; ``over`` changes the gate that stands there.
+
+    With ``partial`` samples of the baseline may be missing.
 
     Raises:
         SnnError: there is no such entry, or it is not of these samples and steps (E201, E204, E301, E303).
     """
     entry = completed(baseline.entry(name, str(place)), str(place))
-    return judge(entry, read_predictions(place, entry), now, over(entry.gate), str(place))
+    return judge(entry, read_predictions(place, entry), now, over(entry.gate), str(place), partial)
 
 
 def completed(entry: Entry, where: str) -> Entry:

@@ -50,6 +50,9 @@ max_steps_to_reach={accuracy: 90, steps: 32}.
 @click.option("--margin", type=float, metavar="POINTS", help="Accuracy that may be lost. [the baseline's, or 1.0]")
 @click.option("--alpha", type=float, metavar="P", help="Chance of a wrong PASS or FAIL. [the baseline's, or 0.05]")
 @click.option("--rail", multiple=True, metavar="NAME=VALUE", help="One more limit, such as min_accuracy=90.")
+@click.option(
+    "--allow-partial", is_flag=True, help="Compare the samples that are there, if some of the baseline's are not."
+)
 @click.option("--strict", is_flag=True, help="Exit with 6 where the verdict is INCONCLUSIVE.")
 @click.option("--update", is_flag=True, help="Write the baseline, with steps, margin, alpha and rails; exits with 1.")
 @click.option("--reason", metavar="TEXT", help="Why the baseline is written; stands in it.")
@@ -119,7 +122,10 @@ def tell(place: Path, old: "tuple[Baseline, bytes]", found: "Found", given: dict
     from snnconvert.gate.difference import Verdict
     from snnconvert.gate.document import overall
 
-    judgements = [compared(name, each, old[0], place, lambda gate: gate_of(gate, given)) for name, each in found]
+    judgements = [
+        compared(name, each, old[0], place, lambda gate: gate_of(gate, given), given["allow_partial"])
+        for name, each in found
+    ]
     report(judgements, place, given, common)
     verdict = overall(judgements)
     if verdict is Verdict.FAIL:

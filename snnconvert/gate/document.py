@@ -42,6 +42,7 @@ def judged(judgement: Judgement) -> dict[str, Any]:
         "labelled": judgement.labelled,
         "paired": judgement.paired,
         "left_out": judgement.left_out,
+        "missing": judgement.missing,
         "changed": list(judgement.changed),
         "findings": [
             {
@@ -85,6 +86,11 @@ def notes(judgement: Judgement) -> list[str]:
     if not judgement.paired and judgement.has_classes:
         told.append(
             "the baseline's predictions are missing: its counts are compared, which sees less than sample by sample"
+        )
+    if judgement.missing:
+        told.append(
+            f"{judgement.missing:,} samples of the baseline are missing: the others are compared, but for spikes and "
+            "operations, which are those of all"
         )
     if judgement.left_out:
         told.append(f"{judgement.left_out:,} samples of the data are none of the baseline's, and were left out")

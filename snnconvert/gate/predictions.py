@@ -9,7 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,11 +72,11 @@ class Predictions:
         found: np.ndarray = self.snn[:, self.steps.index(t)]
         return found
 
-    def in_order_of(self, other: "Predictions") -> "Predictions":
-        """Return the same answers in the order of another's samples, which must be the same ones."""
+    def of(self, ids: Sequence[str]) -> "Predictions":
+        """Return the answers on these samples, in this order; every one of them must be known."""
         places = {name: place for place, name in enumerate(self.ids)}
-        order = np.array([places[name] for name in other.ids])
-        return Predictions(other.ids, self.label[order], self.ann[order], self.steps, self.snn[order])
+        order = np.array([places[name] for name in ids])
+        return Predictions(tuple(ids), self.label[order], self.ann[order], self.steps, self.snn[order])
 
     def to_npz(self) -> bytes:
         """Write the arrays; equal ones give equal bytes."""

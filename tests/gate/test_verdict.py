@@ -43,6 +43,34 @@ def test_other_samples_are_refused(predict: Callable, measure: Callable) -> None
             judge(entry, None, measure(predict(n)), Gate(), "b.json")
 
 
+def test_what_both_have_is_compared_where_that_is_allowed(predict: Callable, measure: Callable) -> None:
+    old = predict(1000, {8: [], 32: [*range(500, 510)]})
+    now = predict(1000, {8: [], 32: [*range(40)]})
+    some = now.of([*now.ids[20:1000]])
+    entry = measure(old).entry("net", Gate())
+    found = judge(entry, old, measure(some), Gate(), "b.json", partial=True)
+    assert (found.samples, found.missing, found.left_out) == (980, 20, 0)
+    assert (only(found).numbers["worse"], only(found).numbers["better"]) == (20, 10)
+    more = judge(measure(some).entry("net", Gate()), some, measure(now), Gate(), "b.json", partial=True)
+    assert (more.samples, more.missing, more.left_out) == (980, 0, 20)
+    other = dataclasses.replace(now, ids=tuple(f"{index:016x}" for index in range(5000, 6000)))
+    with pytest.raises(DataError, match=r"1000 of the 1000 samples .* are missing"):
+        judge(entry, old, measure(other), Gate(), "b.json", partial=True)
+    with pytest.raises(DataError, match="not the samples"):
+        judge(entry, None, measure(some), Gate(), "b.json", partial=True)
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(267, Verdict.INCONCLUSIVE), (268, Verdict.PASS)])
+def test_a_part_without_changes_proves_no_more_than_its_number(
+    predict: Callable, measure: Callable, n: int, verdict: Verdict
+) -> None:
+    old = predict(1000)
+    found = judge(measure(old).entry("n", Gate()), old, measure(old.of(old.ids[:n])), Gate(), "b.json", partial=True)
+    assert only(found).verdict is verdict
+    assert only(found).told.startswith("100.00 %, no prediction changed")
+    assert ("about 268 samples would decide" in only(found).told) == (verdict is Verdict.INCONCLUSIVE)
+
+
 def test_other_labels_are_refused(predict: Callable, measure: Callable) -> None:
     old = predict(1000)
     label = old.label.copy()
