@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snnconvert.config import Job, absolute_paths, build_job, set_path
+from snnconvert.config import PERSONAL, Job, absolute_paths, build_job, set_path
 from snnconvert.errors import UsageError
 from snnconvert.gate.baseline import read_predictions, validated
 from snnconvert.gate.measurement import Measurement, model_of, run_measurement, stored_measurement
@@ -19,8 +19,6 @@ from snnconvert.yaml_document import parse_yaml, read_document
 
 if TYPE_CHECKING:
     from snnconvert.conversion import Progress  # its module needs torch
-
-PERSONAL = ("model", "device", "workers", "trust_model", "calib.path", "eval.path")  # options of a machine or a run
 
 
 @dataclass(frozen=True)

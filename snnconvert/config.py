@@ -14,6 +14,7 @@ from snnconvert.registry import did_you_mean
 from snnconvert.yaml_document import parse_yaml, yaml_lines
 
 _MESSAGES = {"extra_forbidden": "unknown option", "model_type": "expected options below it"}
+PERSONAL = ("model", "calib.path", "eval.path", "trust_model", "workers", "device")  # told otherwise, or of no effect
 Samples = Annotated[int, Field(ge=1)]
 
 

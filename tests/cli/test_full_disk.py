@@ -97,7 +97,7 @@ def test_full_disk_keeps_the_old_bundle(in_a_mount: Callable, job: list[str], bu
     assert error.startswith("error[E402]: ")
     assert "No space left on device (needed " in error
     assert "free some space" in hint
-    assert done.stdout.splitlines() == ["disk/net_snn: whole, 8 files", "0", "net_snn"]
+    assert done.stdout.splitlines() == ["disk/net_snn: whole, 9 files", "0", "net_snn"]
 
 
 def test_read_only_disk_is_refused_before_any_work(in_a_mount: Callable, job: list[str], work: Path) -> None:
