@@ -3,16 +3,14 @@
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from snnconvert.bundle import bundle_files
 from snnconvert.calibrate import collect
 from snnconvert.checkpoints import Checkpoints
 from snnconvert.config import Job
-from snnconvert.conversion import Conversion, Progress, class_count, operations
+from snnconvert.conversion import Conversion, Progress, class_count
 from snnconvert.convert import dead_layers
 from snnconvert.data import (
     Preprocessing,
@@ -24,18 +22,16 @@ from snnconvert.data import (
     shared,
     value_range,
 )
-from snnconvert.errors import InternalError, LimitError, OutputError, UsageError
-from snnconvert.explanation import Subject, explain
+from snnconvert.errors import LimitError, OutputError, UsageError
+from snnconvert.evaluation import evaluate, evaluate_part
 from snnconvert.fold import PASSES, MovePoolBeforeActivation, pools_averaged
 from snnconvert.graph import Equivalence, Graph, apply_passes, probe_samples, relative_error
 from snnconvert.load import Asked, load_model
-from snnconvert.measure import LayerErrors, Outcomes, top1
 from snnconvert.network import fixed_point
 from snnconvert.recipes import Workshop, recipe_of, resolved
 from snnconvert.report.documents import run_record
 from snnconvert.report.evaluator import check_classes
 from snnconvert.report.publish import check_destination, publish
-from snnconvert.simulate import Simulator
 
 MEMORY_HINT = "a smaller --batch-size, --set calib.batch_size=N or --per-layer needs less"
 FORM_LIMIT = 1e-4  # of the largest output, between the normal form and the folded network
@@ -211,63 +207,13 @@ def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]
     return calib, evaluation
 
 
-def evaluate(
-    conversion: Conversion, device: torch.device, progress: Progress, kept: Checkpoints | None = None
-) -> Outcomes:
-    """Simulate the evaluation set, compare with ONNX Runtime on the user's network, and fill in the metrics."""
-    network, chosen, steps = conversion.network, conversion.evaluation, conversion.job.convert.steps
-    simulator = Simulator(network, device)
-    ann = conversion.folded.mapped(lambda tensor: tensor.to(device))
-    axes = {name: layer.axis for name, layer in conversion.statistics.layers.items()}
-    layers, outcomes = (
-        LayerErrors(network, axes),
-        Outcomes(steps, class_count(conversion.folded), network.schedule_document),
-    )
-    labels, kept = chosen.labels, kept or Checkpoints()
-    progress.stage("evaluate", len(chosen))
-    if done := kept.resume(outcomes, layers):
-        progress.advance(done)
-    for batch in chosen.after(done).batches(conversion.job.eval.batch_size, progress.advance):
-        x = torch.from_numpy(batch).to(device)
-        expected = conversion.loaded.reference.run(batch)
-        answers, spikes, synops, errors = [], [], [], []
-        for readout in simulator.run(x, steps):
-            mean = readout.estimate.cpu().numpy()
-            if not bool(np.isfinite(mean).all()):
-                raise InternalError("E911", f"the simulation produced NaN or infinity at step {readout.t}")
-            answers.append(top1(mean))
-            errors.append(float(np.square(mean.astype(np.float64) - expected).sum()))
-            by_neuron = {name: events.sum(0, dtype=torch.float64).cpu() for name, events in readout.events.items()}
-            spikes.append(sum(float(count.sum()) for count in by_neuron.values()))
-            synops.append(sum(float((count * network.fan_out[name]).sum()) for name, count in by_neuron.items()))
-            if readout.t == steps[-1]:
-                layers.add(ann, x, readout.rates)
-        truth = None if labels is None else labels[outcomes.samples : outcomes.samples + len(batch)]
-        outcomes.add(np.stack(answers), np.array(spikes), np.array(synops), top1(expected), truth)
-        outcomes.add_outputs(np.array(errors), float(np.square(expected.astype(np.float64)).sum()))
-        kept.keep(outcomes, layers)
-    conversion.metrics = {
-        **outcomes.document(operations(conversion)),
-        "layers": layers.rows(),
-        "equivalence": [
-            {"stage": each.stage, "compared": each.compared, "max_error": each.max_error, "limit": each.limit}
-            for each in conversion.equivalence
-        ],
-    }
-    conversion.metrics |= explained(conversion, device, progress)
-    return outcomes
+def run_part(job: Job, number: int, parts: int, progress: Progress, kept: Checkpoints) -> None:
+    """Evaluate one of several parts of the samples, numbered from 0, and keep that for the run that writes the bundle.
 
-
-def explained(conversion: Conversion, device: torch.device, progress: Progress) -> dict[str, Any]:
-    """Return where the error comes from, what to change, and the three curves."""
-    subject = Subject(
-        conversion.job,
-        conversion.statistics,
-        conversion.normal,
-        conversion.network,
-        conversion.calib,
-        class_count(conversion.folded) is not None,
-        device,
-    )
-    evaluated = conversion.metrics["steps"][-1]["output_error"]
-    return explain(subject, evaluated, lambda samples: progress.stage("diagnose", samples), progress.advance)
+    Raises:
+        SnnError: anything a user can meet.
+    """
+    device = choose_device(job.device)
+    job = job.model_copy(update={"device": str(device)})
+    with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        evaluate_part(convert(job, device, progress, kept), device, number, parts, progress, kept)

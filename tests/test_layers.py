@@ -34,6 +34,7 @@ LAYERS = [
     "explanation",
     "bundle",
     "checkpoints",
+    "evaluation",
     "pipeline",
     "inspection",
     "checking",

@@ -20,7 +20,7 @@ from snnconvert.errors import ModelError, UsageError
 from snnconvert.report.provenance import versions
 from snnconvert.yaml_document import yaml_text
 
-EPOCH = 1
+EPOCH = 2
 AFTER_CALIBRATION = (  # options that act on statistics, and not on how they are collected
     *("eval.samples", "eval.batch_size", "convert.method", "convert.percentile", "convert.percentile_of"),
     *("convert.correct", "convert.correct_samples", "convert.neuron", "convert.spikes", "convert.reset"),

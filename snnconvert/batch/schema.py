@@ -92,7 +92,8 @@ class Execution(Options):
     """How jobs are run: never part of what they result in.
 
     ``jobs`` at once, None for as many as the machine holds; ``retries`` of a job that crashed or could not write;
-    ``timeout`` in seconds and ``memory`` in bytes of one job; ``keep_going`` after a failure.
+    ``timeout`` in seconds and ``memory`` in bytes of one job; ``keep_going`` after a failure. ``shards`` of one
+    evaluation run at once, each in a process of its own.
     """
 
     backend: Literal["local", "dask"] = "local"
@@ -101,6 +102,7 @@ class Execution(Options):
     jobs: Annotated[int | None, WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]})] = (
         None
     )
+    shards: Annotated[int, Field(ge=1, le=1024)] = 1
     keep_going: bool = True
     retries: Annotated[int, Field(ge=0, le=10)] = 1
     timeout: Annotated[float | None, WithJsonSchema({"type": ["string", "number", "null"]})] = None
