@@ -49,7 +49,7 @@ def command(context: click.Context, /, config: str, dry_run: bool, status: bool,
         return tell(batch, dry_run, common)
     with common.progress() as progress:
         document = run(source, batch, progress)
-        tell_gates(document, progress)
+        tell_gates(document, batch, progress)
     report(document, batch, common)
     return failure_status(failed(document)) or int(bool(gated_out(document, batch)))
 
@@ -83,10 +83,11 @@ def run(source: "Source", batch: "Batch", progress: TerminalProgress) -> dict[st
         raise
 
 
-def tell_gates(document: dict[str, Any], progress: TerminalProgress) -> None:
-    """Tell of every job that did not pass its gate, and why."""
+def tell_gates(document: dict[str, Any], batch: "Batch", progress: TerminalProgress) -> None:
+    """Tell of every chosen job that did not pass its gate, and why."""
+    chosen = {entry.folder for entry in batch.chosen}
     for job in document["jobs"]:
-        gate = job.get("gate", {})
+        gate = job.get("gate", {}) if job["bundle"] in chosen else {}
         if error := gate.get("error"):
             progress.warn(f"{job['name']}: gate: error[{error['code']}]: {error['message']}")
             progress.note(f"hint: {error['hint'] or 'see docs/ci.md'}")

@@ -17,7 +17,7 @@ from snnconvert.gate.schema import Entry, Gate
 from snnconvert.gate.unpaired import unpaired
 
 ANOTHER_SET = "give the samples of the baseline, or write a new one: --update --reason TEXT"
-PARTIAL = "--allow-partial compares those that both have; else give the samples of the baseline"
+PARTIAL = "check --allow-partial compares those that both have; else give the samples of the baseline"
 
 
 @dataclass(frozen=True)

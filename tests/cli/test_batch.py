@@ -175,5 +175,7 @@ def test_gate_is_told_and_a_regression_ends_with_1(cli: Callable, config: Path, 
         assert refused.complaint[1].startswith(
             "hint: --set gate=null runs the batch without it; snnconvert check BUNDLE "
         )
+    other = cli("batch", "sweep.yaml", "--only", "*99.0", *rail[2:])
+    assert "net-percentile=99.9" not in other.err, "what was not chosen is not told of"
     document = json.loads(cli("batch", "sweep.yaml", *rail, "--json").out)
-    assert [job.get("gate", {}).get("verdict") for job in document["jobs"]] == [None, "FAIL"]
+    assert [job["gate"]["verdict"] for job in document["jobs"]] == ["FAIL", "FAIL"]

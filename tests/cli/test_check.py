@@ -129,7 +129,7 @@ def test_the_samples_of_the_baseline_are_found_among_others_in_any_order(
     result = cli(*some)
     assert result.status == 4
     assert "12 of the 32 samples of the baseline" in result.complaint[0]
-    assert result.complaint[1].startswith("hint: --allow-partial compares those that both have")
+    assert result.complaint[1].startswith("hint: check --allow-partial compares those that both have")
     result = cli(*some, "--allow-partial")
     assert result.status == 0
     assert ", 20 samples, run just now" in result.out.splitlines()[0]
