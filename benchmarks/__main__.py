@@ -28,6 +28,7 @@ BENCHMARKS = {
     "peers": peers.run,
     "batch": batches.overhead,
     "kills": batches.kills,
+    "conversion_kills": batches.conversion_kills,
     "neuron": neuron.run,
     "gate": gate.run,
     "loading": loading.run,

@@ -108,32 +108,51 @@ def overhead() -> Section:
 
 
 def kills() -> Section:
-    """Kill a batch at random moments, look for halves, and compare what a rerun ends with to an undisturbed run."""
-    random_moments = random.Random(0)
-    done = halves = reruns = different = left = 0
+    """Kill a batch of six jobs."""
+    with tempfile.TemporaryDirectory() as name:
+        return killed("kills", "kill -9 in the middle of a batch", prepare(Path(name), 6), Path(name, "runs"), 1)
+
+
+def conversion_kills() -> Section:
+    """Kill a conversion that replaces a bundle half of the time."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        command, output = prepare(folder, 6), folder / "runs"
-        longest = measured(command)[0]
-        expected = contents(output)
-        shutil.rmtree(output)
-        while done < KILLS:
-            with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
-                time.sleep(random_moments.uniform(0.3, longest))
-                process.kill()
-            done += process.returncode == -9
-            halves += sum(not is_whole(path) for path in output.glob("mlp-*"))
-            if not random_moments.randrange(4):  # let it end, and begin again
-                measured(command)
-                reruns += 1
-                different += contents(output) != expected
-                left += sum(".tmp" in path.name for path in output.rglob("*"))
+        prepare(folder, 1)
+        output, words = folder / "out", ["--calib", "calib.npz", "--eval", "eval.npz", "--preprocess", "scale=1/16"]
+        files = [str(folder / word) if word.endswith(".npz") else word for word in words]
+        command = [sys.executable, "-m", "snnconvert", "-q", str(MODELS / "digits_mlp.onnx"), *files, "--force"]
+        command += ["--out", str(output / "mlp-snn")]
+        return killed("conversion_kills", "kill -9 in the middle of a conversion", command, output, 2)
+
+
+def killed(name: str, title: str, command: list[str], output: Path, anew: int) -> Section:
+    """Kill a command at random moments, look for halves, and compare what a rerun ends with to an undisturbed run.
+
+    After one of ``anew`` reruns nothing is there again.
+    """
+    random_moments = random.Random(0)
+    done = halves = reruns = different = left = 0
+    longest = measured(command)[0]
+    expected = contents(output)
+    shutil.rmtree(output)
+    while done < KILLS:
+        with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
+            time.sleep(random_moments.uniform(0.3, longest))
+            process.kill()
+        done += process.returncode == -9
+        halves += sum(not is_whole(path) for path in output.glob("mlp-*"))
+        if not random_moments.randrange(4):  # let it end, and begin again
+            measured(command)
+            reruns += 1
+            different += contents(output) != expected
+            left += sum(".tmp" in path.name or ".old" in path.name for path in output.rglob("*"))
+            if not random_moments.randrange(anew):
                 shutil.rmtree(output)
     rows = [[str(done), str(halves), str(reruns), str(different), str(left)]]
     header = ["kills", "half-written bundles", "reruns to the end", "that end differently", "temporary files then left"]
     goal = "met" if halves + different + left == 0 else "missed"
     verdict = f"Goal (none half-written, all reruns alike to the byte, run.json apart): **{goal}**."
-    return Section("kills", "kill -9 in the middle of a batch", header, rows, verdict, machine())
+    return Section(name, title, header, rows, verdict, machine())
 
 
 def is_whole(bundle: Path) -> bool:

@@ -3,13 +3,16 @@
 from typing import Any
 
 from snnconvert import __version__
+from snnconvert.config import PERSONAL
 from snnconvert.conversion import Conversion, class_count, operations
+from snnconvert.data import samples_digest
 from snnconvert.export import step_model
 from snnconvert.measure import Outcomes
 from snnconvert.report.documents import as_json, calibration_document, predictions
 from snnconvert.report.evaluate_script import evaluate_script
 from snnconvert.report.fates import fates
 from snnconvert.report.page import render_page
+from snnconvert.report.provenance import CONTENTS, PROVENANCE, material, provenance_bytes
 from snnconvert.report.tables import curve_csv
 
 REPEAT = "snnconvert --config config.yaml --out again"  # from inside the bundle, where its paths are absolute
@@ -21,7 +24,7 @@ def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]
     calibration = calibration_document(
         conversion.statistics, conversion.normal.scales, options.percentile, options.percentile_of == "nonzero"
     )
-    return {
+    files = {
         "snn.onnx": step_model(conversion.network, metadata(conversion)),
         "evaluate.py": evaluate_script(),
         "metrics.json": as_json(metrics),
@@ -31,6 +34,22 @@ def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]
         "config.yaml": job.to_yaml(),
         "report.html": render_page(page_context(conversion)),
     }
+    chosen = {path: value for path, value in job.dotted().items() if path not in PERSONAL}
+    return files | {PROVENANCE: provenance_bytes(files, chosen, job.device, materials(conversion))}
+
+
+def materials(conversion: Conversion) -> list[dict[str, Any]]:
+    """Return what the bundle was made of, by digests: the model and the samples.
+
+    Raises:
+        DataError: the samples can no longer be read (E203).
+    """
+    job, loaded = conversion.job, conversion.loaded
+    found = [material("model", job.model, "sha256", loaded.sha256)]
+    for role, path in (("calibration", job.calib.path), ("evaluation", job.eval.path)):
+        if path is not None:
+            found.append(material(role, path, CONTENTS, samples_digest(path)))
+    return found
 
 
 def metadata(conversion: Conversion) -> dict[str, Any]:

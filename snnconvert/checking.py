@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snnconvert.config import Job, absolute_paths, build_job, parse_yaml, read_document, set_path
+from snnconvert.config import PERSONAL, Job, absolute_paths, build_job, set_path
 from snnconvert.errors import UsageError
 from snnconvert.gate.baseline import read_predictions, validated
 from snnconvert.gate.measurement import Measurement, model_of, run_measurement, stored_measurement
 from snnconvert.gate.schema import Baseline, Entry, Gate
+from snnconvert.gate.verdict import Judgement, judge
 from snnconvert.report.manifest import verify_bundle
+from snnconvert.yaml_document import parse_yaml, read_document
 
 if TYPE_CHECKING:
     from snnconvert.conversion import Progress  # its module needs torch
-
-PERSONAL = ("model", "device", "workers", "trust_model", "calib.path", "eval.path")  # options of a machine or a run
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ def measured(
     verify_bundle(target)
     name = request.name or Path(model_of(target).file).stem
     entry = None if baseline is None or request.anew else baseline.entry(name, where)
-    options = _options_of(target)
     if request.data is None:
-        return name, stored_measurement(target, options)
+        return name, stored(target)
+    options = _options_of(target)
     if entry is None:
-        return name, run_measurement(target, options, request.data, _heard(progress))
+        return name, run_measurement(target, options, request.data, _heard(progress), progress.warn)
     before = read_predictions(request.baseline, entry)
     steps, wanted = [row.t for row in entry.steps], None if before is None else frozenset(before.ids)
-    return name, run_measurement(target, options, request.data, _heard(progress), steps, wanted)
+    return name, run_measurement(target, options, request.data, _heard(progress), progress.warn, steps, wanted)
 
 
 def _converted(target: Path, entry: Entry, request: Request, progress: "Progress") -> Measurement:
@@ -95,6 +95,34 @@ def _heard(progress: "Progress") -> Callable[[int, int], None]:
         before = done
 
     return reached
+
+
+def stored(bundle: Path) -> Measurement:
+    """Return what a bundle says that it did.
+
+    Raises:
+        SnnError: it is no bundle, or damaged (E001, E403).
+    """
+    return stored_measurement(bundle, _options_of(bundle))
+
+
+def compared(
+    name: str,
+    now: Measurement,
+    baseline: Baseline,
+    place: Path,
+    over: Callable[[Gate], Gate],
+    partial: bool = False,
+) -> Judgement:
+    """Judge a network by its entry in the baseline at ``place``; ``over`` changes the gate that stands there.
+
+    With ``partial`` samples of the baseline may be missing.
+
+    Raises:
+        SnnError: there is no such entry, or it is not of these samples and steps (E201, E204, E301, E303).
+    """
+    entry = completed(baseline.entry(name, str(place)), str(place))
+    return judge(entry, read_predictions(place, entry), now, over(entry.gate), str(place), partial)
 
 
 def completed(entry: Entry, where: str) -> Entry:

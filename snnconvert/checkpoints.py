@@ -6,9 +6,10 @@ again; nothing that is kept changes a result by a bit.
 
 import hashlib
 import io
+import shutil
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ Arrays = dict[str, NDArray[Any]]
 EVERY = 60.0  # seconds between checkpoints of an evaluation
 DIGEST = 32  # bytes
 MOST = 2**31  # bytes of a file
+BY_SAMPLE = {"snn": 1, "ann": 0, "labels": 0}  # what of a state has a row a sample, and along which axis
 BROKEN = (ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile)
 
 
@@ -84,11 +86,61 @@ class Checkpoints:
             _write(self.evaluation, {"key": np.array(self.key), **outcomes.state(), **layers.state()})
             self._last = time.monotonic()
 
+    def parts(self) -> dict[int, list[Arrays]]:
+        """Return what other processes measured of parts of the samples: sums of every batch, by the first sample."""
+        found: dict[int, list[Arrays]] = {}
+        for path in [] if self.evaluation is None else sorted(self._parts.glob("*.npz")):
+            with suppress(*BROKEN):
+                arrays = _read(path)
+                if arrays is not None and str(arrays.pop("key")) == self.key:
+                    start = int(arrays.pop("start"))
+                    found[start] = _apart(arrays)
+        return found
+
+    def keep_part(self, start: int, states: Sequence[Arrays]) -> None:
+        """Keep the sums of every batch of a part that begins at the sample ``start``.
+
+        Raises:
+            OutputError: they cannot be written (E402).
+        """
+        if self.evaluation is None:
+            return
+        try:
+            self._parts.mkdir(exist_ok=True)
+        except OSError as problem:
+            raise OutputError("E402", f"{self._parts}: cannot be made ({problem.strerror or problem})") from None
+        _write(self._parts / f"{start}.npz", {"key": np.array(self.key), "start": np.array(start), **_together(states)})
+
+    @property
+    def _parts(self) -> Path:
+        return (self.evaluation or Path()).parent / "parts"
+
     def done(self) -> None:
         """Forget the evaluation, whose bundle is written."""
         if self.evaluation is not None:
             with suppress(OSError):
                 self.evaluation.unlink(missing_ok=True)
+            shutil.rmtree(self._parts, ignore_errors=True)
+
+
+def _together(states: Sequence[Arrays]) -> Arrays:
+    """Return states of batches as one: what has a row a sample behind one another, the rest on top of one another."""
+    return {
+        name: np.concatenate([each[name] for each in states], axis=BY_SAMPLE[name])
+        if name in BY_SAMPLE
+        else np.stack([each[name] for each in states])
+        for name in states[0]
+    }
+
+
+def _apart(arrays: Arrays) -> list[Arrays]:
+    """Undo :func:`_together`."""
+    ends = np.cumsum(arrays["samples"])[:-1]
+    rows = {
+        name: np.split(array, ends, axis=BY_SAMPLE[name]) if name in BY_SAMPLE else [*array]
+        for name, array in arrays.items()
+    }
+    return [dict(zip(rows, each, strict=True)) for each in zip(*rows.values(), strict=True)]
 
 
 def _read(path: Path) -> Arrays | None:

@@ -1,106 +1,136 @@
-"""Simulates the evaluation set, compares it with the user's network in ONNX Runtime, and fills in the metrics."""
+"""Simulates the evaluation set batch by batch; parts of it may have been measured by other processes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from snnconvert.checkpoints import Checkpoints
 from snnconvert.conversion import Conversion, Progress, class_count, operations
-from snnconvert.errors import InternalError
-from snnconvert.measure import LayerErrors, Outcomes, top1
-from snnconvert.network import SpikingNetwork
-from snnconvert.simulate import Readout, Simulator
+from snnconvert.explanation import Subject, explain
+from snnconvert.measure import Answers, LayerErrors, Outcomes
+from snnconvert.simulate import Simulator
+
+
+@dataclass
+class Sums:
+    """What the samples so far amount to."""
+
+    outcomes: Outcomes
+    layers: LayerErrors
+
+    def state(self) -> dict[str, Any]:
+        """Return all that was gathered."""
+        return {**self.outcomes.state(), **self.layers.state()}
+
+    def merge(self, state: Mapping[str, Any]) -> None:
+        """Add what other sums gathered of the samples that come next."""
+        self.outcomes.merge(state)
+        self.layers.merge(state)
+
+
+class Bench:
+    """A converted network and the one that it came from, side by side."""
+
+    def __init__(self, conversion: Conversion, device: torch.device) -> None:
+        self._conversion = conversion
+        self._device = device
+        self._simulator = Simulator(conversion.network, device)
+        self._ann = conversion.folded.mapped(lambda tensor: tensor.to(device))
+        self._axes = {name: layer.axis for name, layer in conversion.statistics.layers.items()}
+
+    def sums(self) -> Sums:
+        """Return the sums of no samples."""
+        network, steps = self._conversion.network, self._conversion.job.convert.steps
+        outcomes = Outcomes(steps, class_count(self._conversion.folded), network.schedule_document)
+        return Sums(outcomes, LayerErrors(network, self._axes))
+
+    def measure(self, batch: np.ndarray, first: int, sums: Sums) -> None:
+        """Run a batch, which begins at the sample ``first``, and add what comes of it.
+
+        Raises:
+            InternalError: an output is no number (E911).
+        """
+        network = self._conversion.network
+        x = torch.from_numpy(batch).to(self._device)
+        expected = self._conversion.loaded.reference.run(batch)
+        answers = Answers(self._conversion.job.convert.steps, expected)
+        for readout in self._simulator.run(x, self._conversion.job.convert.steps, network.stop_lead):
+            ended = answers.add(network, readout)
+            if ended.any():
+                rates = {name: readout.rates[name][torch.from_numpy(ended)] for name in network.neurons}
+                sums.layers.add(self._ann, x[readout.samples[ended]], rates)
+        labels = self._conversion.evaluation.labels
+        answers.give(sums.outcomes, None if labels is None else labels[first : first + len(batch)])
 
 
 def evaluate(
     conversion: Conversion, device: torch.device, progress: Progress, kept: Checkpoints | None = None
 ) -> Outcomes:
-    """Simulate the evaluation set and fill in the conversion's metrics; go on where a run that was ``kept`` ended."""
-    network, chosen, steps = conversion.network, conversion.evaluation, conversion.job.convert.steps
-    simulator = Simulator(network, device)
-    ann = conversion.folded.mapped(lambda tensor: tensor.to(device))
-    axes = {name: layer.axis for name, layer in conversion.statistics.layers.items()}
-    layers, outcomes = (
-        LayerErrors(network, axes),
-        Outcomes(steps, class_count(conversion.folded), network.schedule_document),
-    )
-    labels, kept = chosen.labels, kept or Checkpoints()
+    """Simulate the evaluation set, compare with ONNX Runtime on the user's network, and fill in the metrics.
+
+    What is kept of an earlier run, or of parts by other processes, is taken over; no bit depends on that.
+    """
+    chosen, bench, kept = conversion.evaluation, Bench(conversion, device), kept or Checkpoints()
+    sums, parts = bench.sums(), kept.parts()
     progress.stage("evaluate", len(chosen))
-    if done := kept.resume(outcomes, layers):
+    if done := kept.resume(sums.outcomes, sums.layers):
         progress.advance(done)
-    for batch in chosen.after(done).batches(conversion.job.eval.batch_size, progress.advance):
-        x = torch.from_numpy(batch).to(device)
-        expected = conversion.loaded.reference.run(batch)
-        answers = Answers(steps, expected)
-        for readout in simulator.run(x, steps, network.stop_lead):
-            leaving = answers.add(network, readout)
-            if leaving.any():
-                layers.add(ann, x[readout.samples[leaving]], {name: readout.rates[name][leaving] for name in axes})
-        truth = None if labels is None else labels[outcomes.samples : outcomes.samples + len(batch)]
-        answers.give(outcomes, top1(expected), truth)
-        outcomes.add_outputs(answers.errors, float(np.square(expected.astype(np.float64)).sum()))
-        kept.keep(outcomes, layers)
+    while done < len(chosen):
+        if done in parts:
+            for state in parts.pop(done):
+                sums.merge(state)
+            progress.advance(sums.outcomes.samples - done)
+        else:
+            stop = min((start for start in parts if start > done), default=len(chosen))
+            for batch in chosen.between(done, stop).batches(conversion.job.eval.batch_size, progress.advance):
+                bench.measure(batch, sums.outcomes.samples, sums)
+                kept.keep(sums.outcomes, sums.layers)
+        done = sums.outcomes.samples
     conversion.metrics = {
-        **outcomes.document(operations(conversion)),
-        "layers": layers.rows(),
+        **sums.outcomes.document(operations(conversion)),
+        "layers": sums.layers.rows(),
         "equivalence": [
             {"stage": each.stage, "compared": each.compared, "max_error": each.max_error, "limit": each.limit}
             for each in conversion.equivalence
         ],
     }
-    return outcomes
+    conversion.metrics |= explained(conversion, device, progress)
+    return sums.outcomes
 
 
-class Answers:
-    """What a batch says at each of ``steps``, beside the ANN's outputs; what stopped goes on saying what it said."""
-
-    def __init__(self, steps: Sequence[int], expected: NDArray[np.float32]) -> None:
-        self._steps, self._expected = steps, expected
-        self._chosen = top1(expected)
-        self._distance = np.zeros(len(expected))
-        self._gone = np.zeros(3)  # spikes, SynOps and steps of the samples that stopped
-        self._answers: list[NDArray[np.int32]] = []
-        self._totals: list[NDArray[np.float64]] = []
-        self._errors: list[float] = []
-
-    def add(self, network: SpikingNetwork, readout: Readout) -> NDArray[np.bool_]:
-        """Take the next readout; return which of its samples end here.
-
-        Raises:
-            InternalError: an output is not finite (E911).
-        """
-        mean = readout.estimate.cpu().numpy()
-        if not bool(np.isfinite(mean).all()):
-            raise InternalError("E911", f"the simulation produced NaN or infinity at step {readout.t}")
-        self._chosen = self._chosen.copy()
-        self._chosen[readout.samples] = top1(mean)
-        difference = mean.astype(np.float64) - self._expected[readout.samples]
-        self._distance[readout.samples] = np.square(difference).reshape(len(mean), -1).sum(1)
-        self._answers.append(self._chosen)
-        self._errors.append(float(self._distance.sum()))
-        self._totals.append(self._gone + np.array([*_events(network, readout.events), readout.t * len(mean)]))
-        if readout.settled.any():
-            events = {name: events[torch.from_numpy(readout.settled)] for name, events in readout.events.items()}
-            self._gone = self._gone + np.array([*_events(network, events), readout.t * readout.settled.sum()])
-        return np.ones_like(readout.settled) if readout.t == self._steps[-1] else readout.settled
-
-    def give(self, outcomes: Outcomes, ann: NDArray[np.int32], truth: NDArray[np.int64] | None) -> None:
-        """Hand everything over; where all stopped before the last of the steps, the last answers stand."""
-        missing = len(self._steps) - len(self._answers)
-        spikes, synops, taken = np.stack([*self._totals, *self._totals[-1:] * missing]).T
-        outcomes.add(np.stack([*self._answers, *self._answers[-1:] * missing]), spikes, synops, ann, truth, taken)
-
-    @property
-    def errors(self) -> NDArray[np.float64]:
-        """The squared distance of the outputs to the ANN's at each of the steps."""
-        return np.array([*self._errors, *self._errors[-1:] * (len(self._steps) - len(self._errors))])
+def evaluate_part(
+    conversion: Conversion, device: torch.device, number: int, parts: int, progress: Progress, kept: Checkpoints
+) -> None:
+    """Simulate one of several parts of the evaluation set, whole batches of it, and keep what each batch amounts to."""
+    chosen, size = conversion.evaluation, conversion.job.eval.batch_size
+    batches = -(-len(chosen) // size)
+    start, stop = (min(len(chosen), each * batches // parts * size) for each in (number, number + 1))
+    if start == stop or start in kept.parts():
+        return
+    bench, states, at = Bench(conversion, device), [], start
+    progress.stage("evaluate", stop - start)
+    for batch in chosen.between(start, stop).batches(size, progress.advance):
+        sums = bench.sums()  # of this batch alone: added up in the order of the samples, all bits are as undivided
+        bench.measure(batch, at, sums)
+        states.append(sums.state())
+        at += len(batch)
+    kept.keep_part(start, states)
 
 
-def _events(network: SpikingNetwork, events: Mapping[str, Tensor]) -> tuple[float, float]:
-    """Return how many events there were, and how many SynOps they caused."""
-    by_neuron = {name: each.sum(0, dtype=torch.float64).cpu() for name, each in events.items()}
-    spikes = sum(float(count.sum()) for count in by_neuron.values())
-    return spikes, sum(float((count * network.fan_out[name]).sum()) for name, count in by_neuron.items())
+def explained(conversion: Conversion, device: torch.device, progress: Progress) -> dict[str, Any]:
+    """Return where the error comes from, what to change, and the three curves."""
+    subject = Subject(
+        conversion.job,
+        conversion.statistics,
+        conversion.normal,
+        conversion.network,
+        conversion.calib,
+        class_count(conversion.folded) is not None,
+        device,
+    )
+    stops = conversion.network.stop_lead is not None  # then outputs are those of fewer steps, which explains them
+    evaluated = None if stops else conversion.metrics["steps"][-1]["output_error"]
+    return explain(subject, evaluated, lambda samples: progress.stage("diagnose", samples), progress.advance)

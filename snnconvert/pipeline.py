@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -24,8 +23,7 @@ from snnconvert.data import (
     value_range,
 )
 from snnconvert.errors import LimitError, OutputError, UsageError
-from snnconvert.evaluation import evaluate
-from snnconvert.explanation import Subject, explain
+from snnconvert.evaluation import evaluate, evaluate_part
 from snnconvert.fold import PASSES, MovePoolBeforeActivation, pools_averaged
 from snnconvert.graph import Equivalence, Graph, apply_passes, probe_samples, relative_error
 from snnconvert.load import Asked, load_model
@@ -59,7 +57,6 @@ def run(
             conversion = convert(job, device, progress, kept)
             converted = time.time()
             outcomes = evaluate(conversion, device, progress, kept)
-            conversion.metrics |= explained(conversion, device, progress)
         durations = {"convert": converted - started, "evaluate": time.time() - converted}
         files = bundle_files(conversion, outcomes)
     except (MemoryError, RuntimeError) as problem:
@@ -214,16 +211,13 @@ def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]
     return calib, evaluation
 
 
-def explained(conversion: Conversion, device: torch.device, progress: Progress) -> dict[str, Any]:
-    """Return where the error comes from, what to change, and the three curves."""
-    subject = Subject(
-        conversion.job,
-        conversion.statistics,
-        conversion.normal,
-        conversion.network,
-        conversion.calib,
-        class_count(conversion.folded) is not None,
-        device,
-    )
-    evaluated = conversion.metrics["steps"][-1]["output_error"]
-    return explain(subject, evaluated, lambda samples: progress.stage("diagnose", samples), progress.advance)
+def run_part(job: Job, number: int, parts: int, progress: Progress, kept: Checkpoints) -> None:
+    """Evaluate one of several parts of the samples, numbered from 0, and keep that for the run that writes the bundle.
+
+    Raises:
+        SnnError: anything a user can meet.
+    """
+    device = choose_device(job.device)
+    job = job.model_copy(update={"device": str(device)})
+    with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        evaluate_part(convert(job, device, progress, kept), device, number, parts, progress, kept)

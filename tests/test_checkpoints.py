@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from onnx import helper
 
 from snnconvert import checkpoints, pipeline
 from snnconvert.calibrate import ActivationStatistics, from_arrays, to_arrays
@@ -12,6 +13,7 @@ from snnconvert.checkpoints import Checkpoints
 from snnconvert.config import Job, build_job
 from snnconvert.conversion import Silent
 from snnconvert.errors import OutputError
+from snnconvert.evaluation import Bench, Sums
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -166,3 +168,86 @@ def test_evaluation_of_another_job_is_not_taken(tmp_path: Path, monkeypatch: pyt
     assert bundle(tmp_path / "a", Checkpoints(None, tmp_path / "e", "other"), other) == bundle(
         tmp_path / "b", None, other
     )
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize(("parts", "measured"), [(1, []), (2, []), (3, []), (7, []), (3, [0]), (3, [1]), (3, [2])])
+def test_parts_by_other_processes_give_the_same_bytes(
+    tmp_path: Path, dense_job: Job, measured_at: list[int], parts: int, measured: list[int], dense: bool
+) -> None:
+    chosen = dense_job if dense else job(eval={"path": str(MODELS / "digits_test.npz"), "samples": 40})
+    expected = bundle(tmp_path / "undisturbed", None, chosen)
+    (tmp_path / "kept").mkdir()
+    for number in measured or reversed(range(parts)):
+        pipeline.run_part(chosen, number, parts, Silent(), Checkpoints(None, tmp_path / "kept" / "e.npz", "mine"))
+    assert Checkpoints(None, tmp_path / "kept" / "e.npz", "another's").parts() == {}
+    measured_at.clear()
+    watching = Watching()
+    kept = Checkpoints(None, tmp_path / "kept" / "e.npz", "mine")
+    pipeline.run(chosen, tmp_path / "again", False, "test", watching, kept)
+    assert files(tmp_path / "again") == expected
+    assert sum(watching.evaluated) == 40
+    assert measured_at == [at for at in (0, 16, 32) if measured and at != 16 * measured[0]]
+    assert [*(tmp_path / "kept").iterdir()] == []
+
+
+@pytest.fixture
+def measured_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where the batches begin that are measured, and not taken from elsewhere."""
+    found: list[int] = []
+    measure = Bench.measure
+
+    def counting(self: Bench, batch: np.ndarray, first: int, sums: Sums) -> None:
+        found.append(first)
+        measure(self, batch, first, sums)
+
+    monkeypatch.setattr(Bench, "measure", counting)
+    return found
+
+
+@pytest.fixture
+def dense_job(save_onnx, tmp_path: Path) -> Job:
+    """A network with an answer at each of 25 positions, and 40 samples for it."""
+    nodes = [
+        helper.make_node("Conv", ["x", "a"], ["h"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Conv", ["r", "b"], ["y"], pads=[1, 1, 1, 1]),
+    ]
+    make = np.random.default_rng(0)
+    weights = {
+        name: make.standard_normal(shape).astype(np.float32) / 3
+        for name, shape in {"a": (4, 2, 3, 3), "b": (3, 4, 3, 3)}.items()
+    }
+    np.save(tmp_path / "x.npy", make.random((40, 2, 5, 5), np.float32))
+    data = {"path": str(tmp_path / "x.npy")}
+    return job(model=str(save_onnx(nodes, weights, (2, 5, 5))), calib=data, eval=data, preprocess="")
+
+
+def test_a_broken_part_is_measured_again(tmp_path: Path, measured_at: list[int]) -> None:
+    expected = bundle(tmp_path / "undisturbed")
+    kept = Checkpoints(None, tmp_path / "e.npz", "mine")
+    pipeline.run_part(job(), 1, 2, Silent(), kept)
+    (part,) = (tmp_path / "parts").iterdir()
+    content = part.read_bytes()
+    part.write_bytes(content[:100] + b"x" + content[101:])
+    measured_at.clear()
+    pipeline.run(job(), tmp_path / "again", False, "test", Silent(), kept)
+    assert files(tmp_path / "again") == expected
+    assert measured_at == [0, 16, 32]
+
+
+def test_a_checkpoint_and_parts_go_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured_at: list[int]
+) -> None:
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    expected = bundle(tmp_path / "undisturbed")
+    kept = Checkpoints(None, tmp_path / "e.npz", "mine")
+    with pytest.raises(Killed):
+        pipeline.run(job(), tmp_path / "killed", False, "test", KilledAfter(17), kept)
+    for number in range(3):  # the first two of which are known already
+        pipeline.run_part(job(), number, 3, Silent(), kept)
+    measured_at.clear()
+    watching = Watching()
+    pipeline.run(job(), tmp_path / "again", False, "test", watching, kept)
+    assert files(tmp_path / "again") == expected
+    assert (watching.evaluated, measured_at) == ([32, 8], [])

@@ -9,8 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnconvert.config import Job, absolute_paths, build_job, parse_yaml, read_document, set_option
+from snnconvert.config import Job, absolute_paths, build_job, set_option
 from snnconvert.errors import UsageError
+from snnconvert.yaml_document import parse_yaml, read_document
 
 SMALLEST = {"model": "/m.onnx", "calib": {"path": "/c.npz"}}
 

@@ -13,6 +13,7 @@ LAYERS = [
     "errors",
     "registry",
     "compiled",
+    "yaml_document",
     "graph",
     "operators",
     "neurons",

@@ -1,6 +1,7 @@
 """The main job: what it stores holds, what does not hold is noticed, and nothing is written then."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from snnconvert.errors import DataError, InternalError, LimitError, ModelError, 
 from snnconvert.graph import Graph, Pass
 from snnconvert.operators.linear import Linear
 from snnconvert.pipeline import choose_device, convert, evaluate, run
+from snnconvert.report.provenance import verify_provenance
 from snnconvert.report.publish import read_manifest, verify_bundle
 from snnconvert.simulate import Simulator
 
@@ -63,6 +65,7 @@ FILES = {
     "calibration.json",
     "config.yaml",
     "report.html",
+    "provenance.json",
 }
 
 
@@ -390,6 +393,14 @@ def test_bundle_is_written_whole(tmp_path: Path) -> None:
     assert {path.name for path in destination.iterdir()} == FILES | {"manifest.json", "run.json"}
     record = json.loads((destination / "run.json").read_bytes())
     assert record["command"] == "snnconvert x"
+    verify_provenance(destination)
+    made = json.loads((destination / "provenance.json").read_bytes())["predicate"]["buildDefinition"]
+    roles = [each["annotations"]["role"] for each in made["resolvedDependencies"] if "annotations" in each]
+    assert roles[:2] == ["model", "calibration"]
+    model = Path(document()["model"])
+    assert made["resolvedDependencies"][0]["digest"]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert made["externalParameters"]["convert.percentile"] == 99.9
+    assert not {"model", "calib.path"} & set(made["externalParameters"])
     with np.load(destination / "predictions.npz") as stored:
         assert {name: stored[name].shape for name in stored} == {
             "id": (24,),

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from snnconvert.batch.expansion import Planned, expand, select
+from snnconvert.batch.gates import Gates
 from snnconvert.batch.keys import Contents, key_document
 from snnconvert.batch.schedule import DONE, FAILED, MISSING, SKIPPED, Result
 from snnconvert.batch.schema import Source
 from snnconvert.batch.store import Entry, State, Store, entry_of
 from snnconvert.batch.summary import summarise, write_summary
 from snnconvert.errors import SnnError, UsageError
+from snnconvert.gate.difference import Verdict
 
 RUNNING = "running"
 
@@ -82,14 +84,17 @@ def run(source: Source, batch: Batch, heard: Callable[[Result], None]) -> dict[s
     """Run what is missing, and write the summary; return it.
 
     Raises:
-        UsageError: options of a job do not suit each other (E301); then nothing has run.
+        UsageError: options of a job do not suit each other (E301), or its gate is on nothing (E001, E303); then nothing
+            has run.
         OutputError: the output directory cannot be written (E401, E402).
     """
+    gates = Gates()
+    gates.check(batch.chosen)
     states = {folder: state.state for folder, state in batch.states.items()}
     if batch.missing:
         states |= {result.entry.folder: result.state for result in _run_missing(source, batch, heard)}
     batch.store.open()
-    document = summarise(batch.store, batch.entries, states)
+    document = summarise(batch.store, batch.entries, states, lambda entry: gates.judge(entry, batch.store))
     with batch.store.summary_lock():
         write_summary(batch.store.output, document)
     return document
@@ -111,6 +116,13 @@ def failed(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [job for job in document["jobs"] if job["state"] in (FAILED, SKIPPED)]
 
 
+def gated_out(document: dict[str, Any], batch: Batch) -> list[dict[str, Any]]:
+    """Return the chosen jobs of a summary that are no longer good enough, or could not be compared."""
+    chosen = {entry.folder for entry in batch.chosen}
+    gated = [job for job in document["jobs"] if "gate" in job and job["bundle"] in chosen]
+    return [job for job in gated if job["gate"]["verdict"] in (Verdict.FAIL.name, None)]
+
+
 def status(batch: Batch) -> list[tuple[str, str, str]]:
     """Return name, state and reason of every chosen job, and of the bundles that belong to none any more."""
     rows = []
@@ -125,4 +137,4 @@ def status(batch: Batch) -> list[tuple[str, str, str]]:
     return [*rows, *((name, "old", "of no job in the file") for name in batch.store.others([*batch.entries]))]
 
 
-__all__ = ["Batch", "check", "failed", "look", "run", "status"]
+__all__ = ["Batch", "Gates", "check", "failed", "gated_out", "look", "run", "status"]

@@ -121,7 +121,11 @@ def _error(task: Task, log: TextIO) -> SnnError | None:
     try:
         job = Job.model_validate(task.job)
         kept = Checkpoints(Path(task.calibration), Path(task.evaluation), task.key)
-        pipeline.run(job, destination, task.force, task.command, Story(log), kept)
+        if task.part is not None:
+            number, parts = task.part
+            pipeline.run_part(job, number, parts, Story(log), kept)
+        else:
+            pipeline.run(job, destination, task.force, task.command, Story(log), kept)
     except Exception as problem:  # noqa: BLE001 - one failing job never stops the others
         if not isinstance(problem, LimitError) and (_ran_out_of_memory(problem) or _is_near(task.memory)):
             return LimitError("E501", f"out of memory ({problem})", "execution.memory gives it more")

@@ -6,6 +6,7 @@ What stands further down wins. An option that a job or ``--set`` fixes is not sw
 import hashlib
 import itertools
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from snnconvert.batch.schema import BatchFile, BatchJob, Source
-from snnconvert.config import Job, absolute_paths, build_job, set_option, set_path, yaml_text
+from snnconvert.batch.schema import BASELINE, BatchFile, BatchJob, Defaults, JobGate, Source
+from snnconvert.config import Job, absolute_paths, build_job, refusal, set_option, set_path
 from snnconvert.errors import UsageError
 from snnconvert.registry import did_you_mean
+from snnconvert.yaml_document import yaml_text
 
 MOST_JOBS = 10_000
 NAME_LIMIT = 90  # characters; with the key and what staging adds it stays a name that every file system holds
@@ -28,13 +30,14 @@ NAME_LIMIT = 90  # characters; with the key and what staging adds it stays a nam
 class Planned:
     """A job of the batch. ``name`` is unique; ``swept`` are its own values of the matrix, by dotted path.
 
-    ``place`` is where the file names it.
+    ``place`` is where the file names it; ``gate`` says what its bundle is compared with, if with anything.
     """
 
     name: str
     swept: Mapping[str, object]
     job: Job
     place: str
+    gate: JobGate | None = None
 
 
 def expand(source: Source, trust: bool = False) -> list[Planned]:
@@ -99,9 +102,9 @@ def _check_matrix(source: Source) -> None:
     known = sorted(_leaves(Job))
     for path, choices in axes.items():
         where = places[f"matrix.{path}"]
-        if path not in known and not re.fullmatch(r"neuron\.\w+", path):
+        if path not in known and not re.fullmatch(r"neuron\.\w+|gate(\..*)?", path):
             raise UsageError("E301", f"{where}: matrix.{path}: unknown option", did_you_mean(path, known))
-        if path in ("trust_model", "device", "workers"):
+        if path in ("trust_model", "device", "workers") or path.partition(".")[0] == "gate":
             raise UsageError("E301", f"{where}: matrix.{path}: changes no result, and cannot be swept")
         if len({told(value) for value in choices}) != len(choices):
             raise UsageError("E302", f"{where}: matrix.{path}: a value stands there twice")
@@ -152,20 +155,22 @@ def _expanded(source: Source, index: int, fixed: set[str], trust: bool) -> Itera
         if any(_excludes(excluded, values) for excluded in source.checked.matrix.exclude):
             continue
         places = {path: source.places[f"matrix.{path}.{at}"] for path, at in zip(axes, positions, strict=True)}
-        job = _job(source, index, values, places, trust)
+        job, gate = _job(source, index, values, places, trust)
         settled = job.dotted()
         swept = {path: settled.get(path, value) for path, value in values.items()}
         parts = [f"{short[path]}={_slug(value)}" for path, value in swept.items()]
         name = _bounded("-".join([source.checked.jobs[index].name, *parts]))
-        yield Planned(name, swept, job, source.places[f"jobs.{index}"])
+        yield Planned(name, swept, job, source.places[f"jobs.{index}"], gate)
 
 
 def _excludes(excluded: Mapping[str, object], values: Mapping[str, object]) -> bool:
     return all(path in values and values[path] == value for path, value in excluded.items())
 
 
-def _job(source: Source, index: int, swept: Mapping[str, Any], places: dict[str, str], trust: bool) -> Job:
-    """Compose one job; every option keeps the place where it was given."""
+def _job(
+    source: Source, index: int, swept: Mapping[str, Any], places: dict[str, str], trust: bool
+) -> tuple[Job, JobGate | None]:
+    """Compose one job and its gate; every option keeps the place where it was given."""
     own = source.document["jobs"][index]
     document: dict[str, Any] = {}
     known: dict[str, str] = {}
@@ -173,16 +178,35 @@ def _job(source: Source, index: int, swept: Mapping[str, Any], places: dict[str,
     for path, value in swept.items():
         set_path(document, known, path, value)
         known[path] = places[path]
-    mine = {key: value for key, value in own.items() if key not in BatchJob.model_fields or key in Job.model_fields}
+    sections = BatchJob.model_fields.keys() - Defaults.model_fields
+    mine = {key: value for key, value in own.items() if key not in sections}
     _lay_over(document, known, mine, source.places, f"jobs.{index}.")
-    absolute_paths(document, source.path.parent)
+    _make_absolute(document, source.path.parent)
     for assignment in source.overrides:
         set_option(document, known, assignment)
         known[assignment.partition("=")[0]] = "--set"
-    absolute_paths(document, Path())
+    _make_absolute(document, Path())
     if trust:
         document["trust_model"] = True
-    return build_job(document, source.places[f"jobs.{index}"], known)
+    place, gate = source.places[f"jobs.{index}"], document.pop("gate", None)
+    return build_job(document, place, known), _gate(gate, source, place, known)
+
+
+def _make_absolute(document: dict[str, Any], base: Path) -> None:
+    absolute_paths(document, base)
+    gate = document.get("gate")
+    if isinstance(gate, dict) and isinstance(gate.get("baseline"), str) and gate["baseline"]:
+        gate["baseline"] = os.path.abspath(base / gate["baseline"])  # noqa: PTH100 - resolve() would follow links
+
+
+def _gate(document: Any, source: Source, where: str, known: Mapping[str, str]) -> JobGate | None:
+    try:
+        gate = Defaults.model_validate({"gate": document}).gate
+    except ValidationError as problem:
+        raise refusal(problem, Defaults, where, known) from None
+    if gate is None or gate.baseline is not None:
+        return gate
+    return gate.model_copy(update={"baseline": os.path.abspath(source.path.parent / BASELINE)})  # noqa: PTH100 - so too
 
 
 def _lay_over(

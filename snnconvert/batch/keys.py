@@ -10,18 +10,17 @@ import json
 import mmap
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from snnconvert import __version__
-from snnconvert.config import Job, yaml_text
-from snnconvert.data import content_digest
-from snnconvert.errors import DataError, ModelError, UsageError
+from snnconvert.config import PERSONAL, Job
+from snnconvert.data import file_digest, samples_digest
+from snnconvert.errors import ModelError, UsageError
+from snnconvert.report.provenance import versions
+from snnconvert.yaml_document import yaml_text
 
-EPOCH = 1
-PACKAGES = ("torch", "numpy", "onnxruntime", "onnx", "onnxscript", "numba", "pillow")
-APART = ("model", "calib.path", "eval.path", "trust_model", "workers", "device")  # told otherwise, or change nothing
+EPOCH = 2
 AFTER_CALIBRATION = (  # options that act on statistics, and not on how they are collected
     *("eval.samples", "eval.batch_size", "convert.method", "convert.percentile", "convert.percentile_of"),
     *("convert.correct", "convert.correct_samples", "convert.neuron", "convert.spikes", "convert.reset"),
@@ -50,7 +49,7 @@ def key_document(job: Job, contents: "Contents") -> dict[str, Any]:
         "model": contents.of_model(job.model),
         "calib": contents.of_samples(job.calib.path),
         "eval": None if job.eval.path is None else contents.of_samples(job.eval.path),
-        "options": {path: value for path, value in job.dotted().items() if path not in APART},
+        "options": {path: value for path, value in job.dotted().items() if path not in PERSONAL},
         "device": device_class(job.device),
         "versions": versions(),
     }
@@ -86,18 +85,6 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
             values = f"{name} was {yaml_text(old.get(name))}, is {yaml_text(new.get(name))}"
             told.append(f"{name} has changed" if digests else values)
     return told
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Return the versions of the packages whose numbers end up in a result."""
-    found = {"snnconvert": __version__}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "none"
-    return found
 
 
 @cache
@@ -137,10 +124,7 @@ class Contents:
             DataError: it cannot be read (E203).
         """
         if path not in self._samples:
-            try:
-                self._samples[path] = content_digest(path, _file_content)
-            except OSError as problem:
-                raise DataError("E203", f"{path}: cannot be read: {problem.strerror or problem}") from None
+            self._samples[path] = samples_digest(path)
         return self._samples[path]
 
 
@@ -148,7 +132,7 @@ def _model_content(path: Path) -> str:
     try:
         if not path.is_file():
             raise UsageError("E001", f"{path}: no such file", "the path of a model is relative to the batch file")
-        own = _file_content(path)
+        own = file_digest(path)
         if not _mentions(path, EXTERNAL):
             return own
         from snnconvert.load import model_digest  # late: torch takes seconds
@@ -158,11 +142,6 @@ def _model_content(path: Path) -> str:
         return own  # the job itself will tell why it is refused
     except (OSError, ValueError) as problem:
         raise UsageError("E001", f"{path}: cannot be read ({getattr(problem, 'strerror', None) or problem})") from None
-
-
-def _file_content(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _mentions(path: Path, word: bytes) -> bool:

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from filelock import FileLock
 
@@ -29,11 +29,12 @@ class Result:
 
 @dataclass
 class _Held:
-    """A job at work, and the lock that keeps others from it."""
+    """A job at work, the lock that keeps others from it, and the names of shards of its evaluation that come first."""
 
     entry: Entry
     lock: FileLock
     task: Task
+    shards: set[str] = field(default_factory=set)
 
 
 class Schedule:
@@ -45,6 +46,8 @@ class Schedule:
         self.execution = execution
         self.heard = heard
         self._held: dict[str, _Held] = {}
+        self._ready: deque[Task] = deque()  # tasks of jobs that are held, for which there was no room yet
+        self._running: set[str] = set()
         self._results: list[Result] = []
 
     def run(self, missing: Sequence[Entry]) -> list[Result]:
@@ -58,6 +61,7 @@ class Schedule:
         try:
             while waiting or self._held:
                 others = self._start(waiting)
+                self._feed()
                 if self._held:
                     for name, outcome in self.executor.wait(LOOK_AGAIN if others else None):
                         self._ended(name, outcome)
@@ -73,7 +77,7 @@ class Schedule:
     def _start(self, waiting: deque[Entry]) -> int:
         """Start jobs while there is room; return how many of those that wait are at work elsewhere."""
         others = 0
-        while waiting and others < len(waiting) and len(self._held) < self.executor.slots:
+        while waiting and others < len(waiting) and self._room > 0:
             entry = waiting.popleft()
             if not self.execution.keep_going and any(each.state == FAILED for each in self._results):
                 self._finish(Result(entry, SKIPPED))
@@ -105,7 +109,21 @@ class Schedule:
         (self.store.place(entry) / "log.txt").unlink(missing_ok=True)
         held = _Held(entry, lock, self._task(entry, force))
         self._held[entry.folder] = held
-        self.executor.submit(held.task)
+        count = self.execution.shards
+        shards = [replace(held.task, name=f"{entry.folder}#{at}", part=(at, count)) for at in range(count)]
+        held.shards = {each.name for each in shards} if count > 1 else set()
+        self._ready.extend(shards if count > 1 else [held.task])
+
+    @property
+    def _room(self) -> int:
+        return self.executor.slots - len(self._running) - len(self._ready)
+
+    def _feed(self) -> None:
+        """Let run what there is room for."""
+        while self._ready and len(self._running) < self.executor.slots:
+            task = self._ready.popleft()
+            self._running.add(task.name)
+            self.executor.submit(task)
 
     def _task(self, entry: Entry, force: bool, attempt: int = 1) -> Task:
         return Task(
@@ -130,10 +148,16 @@ class Schedule:
         return str(entry.key["device"]).partition(" ")[0] if device == "auto" else device
 
     def _ended(self, name: str, outcome: Outcome) -> None:
-        held = self._held[name]
+        self._running.discard(name)
+        held = self._held[name.partition("#")[0]]
+        if name in held.shards:  # whatever became of it: what it lacks, the job does itself
+            held.shards.discard(name)
+            if not held.shards:
+                self._ready.append(held.task)
+            return
         if outcome.transient and held.task.attempt <= self.execution.retries:
             held.task = self._task(held.entry, held.task.force, held.task.attempt + 1)
-            self.executor.submit(held.task)
+            self._ready.append(held.task)
             return
         del self._held[name]
         self._close(held, outcome)

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator
 
-from snnconvert.config import CalibrationOptions, Job, Options, read_document, refusal, set_option
+from snnconvert.config import CalibrationOptions, Job, Options, refusal, set_option
 from snnconvert.errors import UsageError
+from snnconvert.gate.schema import Gate
+from snnconvert.yaml_document import read_document
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 RESERVED = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?|.*\.", re.IGNORECASE)  # no names on some systems
@@ -15,6 +17,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 BYTES = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,6})?)"
 OWN = ("execution", "output")  # what --set may reach besides the options of jobs
+BASELINE = "snn-baseline.json"
 
 
 class SharedCalibration(CalibrationOptions):
@@ -23,11 +26,30 @@ class SharedCalibration(CalibrationOptions):
     path: str = ""
 
 
+class JobGate(Gate):
+    """A comparison with a baseline; what is not given here is as the baseline says.
+
+    ``baseline`` None is :data:`BASELINE` beside the batch file; ``name`` None is that of the model file.
+    """
+
+    baseline: Annotated[str | None, Field(min_length=1, description="File that snnconvert check wrote.")] = None
+    name: Annotated[str | None, Field(description="Of the network in the baseline; else the model file's.")] = None
+
+    def over(self, stored: Gate) -> Gate:
+        """Return the gate of the baseline with what is given here instead of it."""
+        given = {name: getattr(self, name) for name in self.model_fields_set & set(Gate.model_fields)}
+        if "rails" in given:
+            own = {name: getattr(self.rails, name) for name in self.rails.model_fields_set}
+            given["rails"] = stored.rails.model_copy(update=own)
+        return stored.model_copy(update=given)
+
+
 class Defaults(Job):
-    """Options of all jobs."""
+    """Options of all jobs; ``gate`` changes no result, but says whether it is good enough."""
 
     model: str = ""
     calib: SharedCalibration = SharedCalibration()
+    gate: JobGate | None = None
 
 
 class BatchJob(Defaults):
@@ -70,7 +92,8 @@ class Execution(Options):
     """How jobs are run: never part of what they result in.
 
     ``jobs`` at once, None for as many as the machine holds; ``retries`` of a job that crashed or could not write;
-    ``timeout`` in seconds and ``memory`` in bytes of one job; ``keep_going`` after a failure.
+    ``timeout`` in seconds and ``memory`` in bytes of one job; ``keep_going`` after a failure. ``shards`` of one
+    evaluation run at once, each in a process of its own.
     """
 
     backend: Literal["local", "dask"] = "local"
@@ -79,6 +102,7 @@ class Execution(Options):
     jobs: Annotated[int | None, WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]})] = (
         None
     )
+    shards: Annotated[int, Field(ge=1, le=1024)] = 1
     keep_going: bool = True
     retries: Annotated[int, Field(ge=0, le=10)] = 1
     timeout: Annotated[float | None, WithJsonSchema({"type": ["string", "number", "null"]})] = None

@@ -1,12 +1,12 @@
-"""What a batch amounts to, made from its bundles alone: a table, summary.json, summary.csv and summary.svg.
+"""What a batch amounts to, made from bundles and baselines alone: a table, summary.json, summary.csv and summary.svg.
 
-Nothing in it tells when, where or in which run a job was done: equal bundles give equal summaries.
+Nothing in it tells when, where or in which run a job was done: equal bundles and baselines give equal summaries.
 """
 
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,10 @@ MAX_METRICS = 64 * 2**20  # bytes
 JSON, CSV, SVG = "summary.json", "summary.csv", "summary.svg"
 
 
-def summarise(store: Store, entries: Sequence[Entry], states: Mapping[str, str]) -> dict[str, Any]:
-    """Return the ``snnconvert/batch/1`` document; ``states`` are those of the folders.
+def summarise(
+    store: Store, entries: Sequence[Entry], states: Mapping[str, str], judge: Callable[[Entry], Any]
+) -> dict[str, Any]:
+    """Return the ``snnconvert/batch/1`` document of ``states`` by folder; ``judge`` tells what the gate says, or None.
 
     Raises:
         OutputError: a bundle cannot be read (E403).
@@ -50,6 +52,8 @@ def summarise(store: Store, entries: Sequence[Entry], states: Mapping[str, str])
         }
         if state == DONE:
             job["metrics"] = _metrics(store.bundle(entry))
+            if (gate := judge(entry)) is not None:
+                job["gate"] = gate
         elif state == FAILED:
             record = store.recorded(entry.folder)
             job |= {"status": record.get("status"), "error": record.get("error")}
@@ -82,19 +86,20 @@ def summary_csv(document: Mapping[str, Any]) -> bytes:
     swept = sorted({path for job in document["jobs"] for path in job["options"]})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["job", "bundle", "state", *swept, *COLUMNS, "ann_accuracy"])
+    writer.writerow(["job", "bundle", "state", *swept, *COLUMNS, "ann_accuracy", "gate"])
     for job in document["jobs"]:
         chosen = [told(job["options"][path]) if path in job["options"] else "" for path in swept]
         metrics = job.get("metrics", {})
         for row in rows(metrics, "steps") or [{}]:
             values = [_cell(number(row.get(name))) for name in COLUMNS]
-            writer.writerow([job["name"], job["bundle"], job["state"], *chosen, *values, _cell(ann_accuracy(metrics))])
+            last = (_cell(ann_accuracy(metrics)), gate_cell(job))
+            writer.writerow([job["name"], job["bundle"], job["state"], *chosen, *values, *last])
     return text.getvalue().encode()
 
 
 def table(document: Mapping[str, Any]) -> str:
-    """Return a line for each job, at the largest of its time steps, or why there is none."""
-    header = ("job", "T", "accuracy", "vs ANN", "agreement", "SynOps")
+    """Return a line for each job, at the largest of its time steps, or why there is none; and verdicts, if any."""
+    header: tuple[str, ...] = ("job", "T", "accuracy", "vs ANN", "agreement", "SynOps")
     cells: list[tuple[str, ...]] = []
     for job in document["jobs"]:
         steps = rows(job.get("metrics", {}), "steps")
@@ -115,10 +120,21 @@ def table(document: Mapping[str, Any]) -> str:
                 suffixed(number(row.get("synops_per_sample"))),
             )
         )
+    if any("gate" in job for job in document["jobs"]):
+        header = (*header, "gate")
+        cells = [(*line, gate_cell(job)) for line, job in zip(cells, document["jobs"], strict=True)]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     lines = [" | ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in (header, *cells)]
     lines.insert(1, "-+-".join("-" * width for width in widths))
     return "\n".join(lines) + "\n"
+
+
+def gate_cell(job: Mapping[str, Any]) -> str:
+    """Return the verdict on a job, or the code of the error that kept it from one; nothing where it is not gated."""
+    gate = job.get("gate")
+    if gate is None:
+        return ""
+    return str(gate["verdict"] or gate["error"]["code"])
 
 
 def _cell(value: float | None) -> str:

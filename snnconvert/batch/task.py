@@ -1,6 +1,6 @@
 """What an executor is given, and what it gives back: plain data, that goes to other processes and machines as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,8 @@ class Task:
 
     ``calibration`` and ``evaluation`` are files of what is kept between runs, ``key`` tells whose.
 
-    ``timeout`` is in seconds, ``memory`` in bytes; None is no limit.
+    ``timeout`` is in seconds, ``memory`` in bytes; None is no limit. ``part`` is (number, of how many) where only a
+    part of the samples is to be evaluated, and no bundle written.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Task:
     timeout: float | None
     memory: int | None
     attempt: int = 1
+    part: Sequence[int] | None = None
 
     def to_document(self) -> dict[str, Any]:
         """Return the task as JSON can hold it."""

@@ -39,7 +39,7 @@ Examples:
 @click.pass_context
 def command(context: click.Context, /, config: str, dry_run: bool, status: bool, **given: Any) -> int:
     """Convert many networks, or one in many ways, as the YAML file CONFIG says."""
-    from snnconvert.batch.batch import failed, look
+    from snnconvert.batch.batch import failed, gated_out, look
 
     common: Common = context.obj
     cluster = () if given["scheduler"] is None else (f"execution.scheduler={json.dumps(given['scheduler'])}",)
@@ -49,8 +49,9 @@ def command(context: click.Context, /, config: str, dry_run: bool, status: bool,
         return tell(batch, dry_run, common)
     with common.progress() as progress:
         document = run(source, batch, progress)
+        tell_gates(document, batch, progress)
     report(document, batch, common)
-    return failure_status(failed(document))
+    return failure_status(failed(document)) or int(bool(gated_out(document, batch)))
 
 
 def read(config: Path, assignments: tuple[str, ...]) -> "Source":
@@ -82,6 +83,20 @@ def run(source: "Source", batch: "Batch", progress: TerminalProgress) -> dict[st
         raise
 
 
+def tell_gates(document: dict[str, Any], batch: "Batch", progress: TerminalProgress) -> None:
+    """Tell of every chosen job that did not pass its gate, and why."""
+    chosen = {entry.folder for entry in batch.chosen}
+    for job in document["jobs"]:
+        gate = job.get("gate", {}) if job["bundle"] in chosen else {}
+        if error := gate.get("error"):
+            progress.warn(f"{job['name']}: gate: error[{error['code']}]: {error['message']}")
+            progress.note(f"hint: {error['hint'] or 'see docs/ci.md'}")
+        for finding in gate.get("findings", []):
+            if finding["verdict"] != "PASS":
+                at = "" if finding["t"] is None else f" at T = {finding['t']}"
+                progress.warn(f"{job['name']}: {finding['verdict']}: {finding['rail']}{at}: {finding['message']}")
+
+
 def line(result: "Result") -> str:
     """Tell in one line how a job ended."""
     name, outcome = result.entry.folder, result.outcome
@@ -94,10 +109,11 @@ def line(result: "Result") -> str:
 
 def tell(batch: "Batch", dry_run: bool, common: Common) -> int:
     """Print what would be done, or what is; nothing is written."""
-    from snnconvert.batch.batch import check, status
+    from snnconvert.batch.batch import Gates, check, status
 
     rows = status(batch)
     if dry_run:
+        Gates().check(batch.chosen)
         check(batch.missing)
         rows = [(name, "cached" if state == "done" else "run", why) for name, state, why in rows if state != "old"]
     if common.as_json:

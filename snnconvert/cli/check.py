@@ -50,6 +50,9 @@ max_steps_to_reach={accuracy: 90, steps: 32}.
 @click.option("--margin", type=float, metavar="POINTS", help="Accuracy that may be lost. [the baseline's, or 1.0]")
 @click.option("--alpha", type=float, metavar="P", help="Chance of a wrong PASS or FAIL. [the baseline's, or 0.05]")
 @click.option("--rail", multiple=True, metavar="NAME=VALUE", help="One more limit, such as min_accuracy=90.")
+@click.option(
+    "--allow-partial", is_flag=True, help="Compare the samples that are there, if some of the baseline's are not."
+)
 @click.option("--strict", is_flag=True, help="Exit with 6 where the verdict is INCONCLUSIVE.")
 @click.option("--update", is_flag=True, help="Write the baseline, with steps, margin, alpha and rails; exits with 1.")
 @click.option("--reason", metavar="TEXT", help="Why the baseline is written; stands in it.")
@@ -115,17 +118,14 @@ def opened(place: Path, targets: tuple[str, ...], given: dict[str, Any]) -> "Old
 
 def tell(place: Path, old: "tuple[Baseline, bytes]", found: "Found", given: dict[str, Any], common: Common) -> int:
     """Judge every network, write and print the result, and return the exit status."""
-    from snnconvert.checking import completed, gate_of
-    from snnconvert.gate.baseline import read_predictions
+    from snnconvert.checking import compared, gate_of
     from snnconvert.gate.difference import Verdict
     from snnconvert.gate.document import overall
-    from snnconvert.gate.verdict import judge
 
-    judgements = []
-    for name, measurement in found:
-        entry = completed(old[0].entry(name, str(place)), str(place))
-        gate = gate_of(entry.gate, given)
-        judgements.append(judge(entry, read_predictions(place, entry), measurement, gate, str(place)))
+    judgements = [
+        compared(name, each, old[0], place, lambda gate: gate_of(gate, given), given["allow_partial"])
+        for name, each in found
+    ]
     report(judgements, place, given, common)
     verdict = overall(judgements)
     if verdict is Verdict.FAIL:
@@ -178,6 +178,8 @@ def update(place: Path, old: "Old", found: "Found", given: dict[str, Any], commo
         print_json({"schema": "snnconvert/check/1", "verdict": "UPDATED", **told})
         return REGRESSION
     for entry in written:
-        click.echo(f"{entry.name}: {entry.steps[-1].right:,} of {entry.dataset.samples:,} at T = {entry.steps[-1].t}")
+        last = entry.steps[-1]
+        right = "outputs that are no classes" if last.right is None else f"{last.right:,} right"
+        click.echo(f"{entry.name}: {right}, of {entry.dataset.samples:,} samples at T = {last.t}")
     click.echo(f"UPDATED: commit {place} and {place.parent / place.stem}{os.sep}; status 1: no run approves itself")
     return REGRESSION

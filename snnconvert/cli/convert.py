@@ -126,8 +126,9 @@ def command(context: click.Context, /, out: str | None, force: bool, config: str
 
 def build(config: str | None, assignments: Sequence[str], given: dict[str, Any], environment: Set[str]) -> "Job":
     """Compose the job: options win over --set, --set over options of the environment, these over the file."""
-    from snnconvert.config import absolute_paths, build_job, read_document, set_option, set_path
+    from snnconvert.config import absolute_paths, build_job, set_option, set_path
     from snnconvert.report.evaluator import parse_steps
+    from snnconvert.yaml_document import read_document
 
     document, places = ({}, {}) if config is None else read_document(Path(config))
     if document.get("trust_model") and not given.get("trust_model"):

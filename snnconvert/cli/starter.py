@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 from snnconvert.cli.convert import OPTIONS, command
-from snnconvert.config import build_job, yaml_text
+from snnconvert.config import build_job
 from snnconvert.errors import OutputError
+from snnconvert.yaml_document import yaml_text
 
 HEAD = """\
 # One conversion. `snnconvert --config {name}` runs it; options of the command line win over it.

@@ -13,11 +13,13 @@ from snnconvert.cli.options import Common, common_options
 @common_options
 @click.pass_context
 def command(context: click.Context, bundle: str) -> None:
-    """Compare every file of BUNDLE with the size and digest in its manifest."""
+    """Compare every file of BUNDLE with the size and digest in its manifest, and with its provenance."""
     from snnconvert.report.manifest import read_manifest, verify_bundle
+    from snnconvert.report.provenance import verify_provenance
 
     common: Common = context.obj
     verify_bundle(Path(bundle))
+    verify_provenance(Path(bundle))
     files = read_manifest(Path(bundle))
     with common.progress() as progress:
         for name, entry in files.items():

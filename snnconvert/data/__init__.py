@@ -4,7 +4,7 @@
 byte: they import nothing but the standard library, numpy, Pillow (late), each other and `snnconvert.errors`.
 """
 
-from snnconvert.data.contents import content_digest
+from snnconvert.data.contents import file_digest, samples_digest
 from snnconvert.data.natural import natural_shape
 from snnconvert.data.preprocessing import IMAGENET_PREPROCESSING, Preprocessing, layout
 from snnconvert.data.ranges import range_warning, value_range
@@ -18,7 +18,7 @@ __all__ = [
     "Preprocessing",
     "Selection",
     "batches",
-    "content_digest",
+    "file_digest",
     "folder_of",
     "layout",
     "natural_shape",
@@ -26,6 +26,7 @@ __all__ = [
     "range_warning",
     "sample_id",
     "sample_ids",
+    "samples_digest",
     "select",
     "shared",
     "split_half",

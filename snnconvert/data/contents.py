@@ -2,34 +2,44 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from snnconvert.data.formats import find_idx_labels
 from snnconvert.data.samples import files_below, place_of
+from snnconvert.errors import DataError
 
 
-def content_digest(path: str, of_file: Callable[[Path], str]) -> str:
-    """Return the digest of all files that ``path`` (perhaps PATH:part) names; ``of_file`` gives that of one.
+def samples_digest(path: str) -> str:
+    """Return the digest of all files that ``path`` (perhaps PATH:part) names, each of which is read.
 
     Of a folder the names of its files count, as they tell classes and order; of a file its content only, and that of
     the labels that are found beside it.
 
     Raises:
         UsageError: no such file or folder (E001).
-        OSError: a file cannot be read.
+        DataError: a file cannot be read (E203).
     """
     place, part = place_of(path)
-    if not place.is_dir():
-        labels = find_idx_labels(place)
-        files = {"samples": place} if labels is None else {"samples": place, "labels": labels}
-    else:
-        folder = place / part if part is not None and (place / part).is_dir() else place
-        files = {file.relative_to(folder).as_posix(): file for file in _files_in(folder)}
-    digest = hashlib.sha256()
-    for name in sorted(files, key=os.fsencode):
-        digest.update(os.fsencode(name) + b"\0" + of_file(files[name]).encode() + b"\n")
+    try:
+        if not place.is_dir():
+            labels = find_idx_labels(place)
+            files = {"samples": place} if labels is None else {"samples": place, "labels": labels}
+        else:
+            folder = place / part if part is not None and (place / part).is_dir() else place
+            files = {file.relative_to(folder).as_posix(): file for file in _files_in(folder)}
+        digest = hashlib.sha256()
+        for name in sorted(files, key=os.fsencode):
+            digest.update(os.fsencode(name) + b"\0" + file_digest(files[name]).encode() + b"\n")
+    except OSError as problem:
+        raise DataError("E203", f"{path}: cannot be read: {problem.strerror or problem}") from None
     return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _files_in(folder: Path) -> Iterator[Path]:

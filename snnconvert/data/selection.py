@@ -66,9 +66,9 @@ class Selection:
         """Return at most so many of the samples, chosen by a seeded hash."""
         return replace(self, indices=limited(self.indices, count, seed))
 
-    def after(self, count: int) -> "Selection":
-        """Return the samples without the first few."""
-        return replace(self, indices=self.indices[count:]) if count else self
+    def between(self, start: int, stop: int) -> "Selection":
+        """Return the samples from one place to before another."""
+        return replace(self, indices=self.indices[start:stop])
 
     def batches(self, size: int, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
         """Yield preprocessed samples ``(N, ...)``; ``advance(N)`` is called when a batch has been used."""

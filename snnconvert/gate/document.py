@@ -28,28 +28,31 @@ def as_document(judgements: Sequence[Judgement], baseline: str, strict: bool) ->
         "strict": strict,
         "baseline": baseline,
         "models": [
-            {
-                "name": judgement.name,
-                "target": judgement.target,
-                "source": judgement.source,
-                "verdict": judgement.verdict.name,
-                "samples": judgement.samples,
-                "labelled": judgement.labelled,
-                "paired": judgement.paired,
-                "left_out": judgement.left_out,
-                "changed": list(judgement.changed),
-                "findings": [
-                    {
-                        "rail": finding.rail,
-                        "t": finding.t,
-                        "verdict": finding.verdict.name,
-                        "message": finding.told,
-                        **finding.numbers,
-                    }
-                    for finding in judgement.findings
-                ],
-            }
+            {"name": judgement.name, "target": judgement.target, "source": judgement.source, **judged(judgement)}
             for judgement in judgements
+        ],
+    }
+
+
+def judged(judgement: Judgement) -> dict[str, Any]:
+    """Return what was found out of a network: nothing in it tells where its files are."""
+    return {
+        "verdict": judgement.verdict.name,
+        "samples": judgement.samples,
+        "labelled": judgement.labelled,
+        "paired": judgement.paired,
+        "left_out": judgement.left_out,
+        "missing": judgement.missing,
+        "changed": list(judgement.changed),
+        "findings": [
+            {
+                "rail": finding.rail,
+                "t": finding.t,
+                "verdict": finding.verdict.name,
+                "message": finding.told,
+                **finding.numbers,
+            }
+            for finding in judgement.findings
         ],
     }
 
@@ -72,15 +75,22 @@ def as_text(judgements: Sequence[Judgement], strict: bool) -> str:
 def about(judgement: Judgement) -> str:
     """Tell on what the judgement stands."""
     labels = "" if judgement.labelled else ", no labels: agreement with the ANN stands in for accuracy"
+    if not judgement.has_classes:
+        labels = ", outputs that are no classes: nothing but rails"
     return f"{judgement.samples:,} samples, {SOURCES[judgement.source]}{labels}"
 
 
 def notes(judgement: Judgement) -> list[str]:
     """Tell what a reader of the verdict should know."""
     told = []
-    if not judgement.paired:
+    if not judgement.paired and judgement.has_classes:
         told.append(
             "the baseline's predictions are missing: its counts are compared, which sees less than sample by sample"
+        )
+    if judgement.missing:
+        told.append(
+            f"{judgement.missing:,} samples of the baseline are missing: the others are compared, but for spikes and "
+            "operations, which are those of all"
         )
     if judgement.left_out:
         told.append(f"{judgement.left_out:,} samples of the data are none of the baseline's, and were left out")

@@ -14,8 +14,6 @@ from snnconvert.gate.predictions import MOST_BYTES, Predictions, read_npz
 from snnconvert.gate.schema import Entry, Gate, Model, Row
 from snnconvert.report.manifest import verify_bundle
 
-NO_CLASSES = "its outputs are no classes: there are no answers that a gate could count"
-
 
 @dataclass(frozen=True)
 class Measurement:
@@ -54,6 +52,11 @@ class Measurement:
             options=self.options,
         )
 
+    @property
+    def has_classes(self) -> bool:
+        """Tell whether there are answers that can be right or wrong."""
+        return self.rows[-1].right is not None
+
     def row(self, t: int) -> Row | None:
         """Return the row of a step, or None."""
         return next((row for row in self.rows if row.t == t), None)
@@ -63,12 +66,10 @@ def stored_measurement(bundle: Path, options: dict[str, Any], source: str = "sto
     """Return what a bundle says that it did, after all its files have been compared with its manifest.
 
     Raises:
-        SnnError: it is no bundle, or damaged (E001, E403); its outputs are no classes (E303).
+        SnnError: it is no bundle, or damaged (E001, E403).
     """
     verify_bundle(bundle)
     metrics = _json(bundle / "metrics.json")
-    if metrics.get("classes") is None:
-        raise UsageError("E303", f"{bundle}: {NO_CLASSES}", "compare output_error in metrics.json")
     file = bundle / "predictions.npz"
     try:
         if file.stat().st_size > MOST_BYTES:
@@ -83,10 +84,13 @@ def run_measurement(
     options: dict[str, Any],
     data: str,
     advance: Callable[[int, int], None],
+    warn: Callable[[str], None],
     steps: list[int] | None = None,
     wanted: Set[str] | None = None,
 ) -> Measurement:
     """Run a bundle on samples, as ``snnconvert evaluate`` does: at its own steps, or these; on all, or these.
+
+    ``warn`` is told where that is longer than the network was calibrated for.
 
     Raises:
         SnnError: what opening and running a bundle raises.
@@ -95,13 +99,17 @@ def run_measurement(
 
     verify_bundle(bundle)
     evaluator = ChosenSamples(bundle, wanted)
-    if evaluator.about["classes"] is None:
-        raise UsageError("E303", f"{bundle}: {NO_CLASSES}", "compare output_error in metrics.json")
+    horizon, last = evaluator.about["schedule"]["T"], max(steps or evaluator.about["steps"])
+    if last > horizon:
+        warn(f"{bundle}: calibrated for T = {horizon}; {last} is beyond")
     document, outcomes = evaluator.evaluate(data, steps, advance)
     dataset, indices, ids = evaluator.samples(data)
-    label = np.full(len(ids), -1) if dataset.labels is None else dataset.labels[indices]
-    predictions = Predictions(tuple(ids), label, outcomes.ann, outcomes.steps, outcomes.snn.T)
-    if predictions.truth is None:
+    unknown, has_classes = np.full(len(ids), -1), evaluator.about["classes"] is not None
+    label = dataset.labels[indices] if has_classes and dataset.labels is not None else unknown
+    ann = outcomes.ann if has_classes else unknown
+    snn = outcomes.snn.T if has_classes else np.full((len(ids), len(outcomes.steps)), -1)
+    predictions = Predictions(tuple(ids), label, ann, outcomes.steps, snn)
+    if has_classes and predictions.truth is None:
         message = f"{data}: no labels, and for some samples the bundle does not hold the ANN's answer"
         raise DataError("E204", message, "give labels, or the samples that the conversion was evaluated on")
     found = _measurement(bundle, "run", model_of(bundle), options, predictions, document)
@@ -116,11 +124,20 @@ def _measurement(
     predictions: Predictions,
     metrics: dict[str, Any],
 ) -> Measurement:
-    rows = []
+    rows, dense = [], metrics["classes"] is None
     for row in metrics["steps"]:
         correct, agreed = counts(predictions, row["t"])
-        spikes, synops = float(row["spikes_per_sample"]), float(row["synops_per_sample"])
-        rows.append(Row(t=row["t"], correct=correct, agreed=agreed, spikes_per_sample=spikes, synops_per_sample=synops))
+        rows.append(
+            Row(
+                t=row["t"],
+                correct=correct,
+                agreed=agreed,
+                spikes_per_sample=float(row["spikes_per_sample"]),
+                synops_per_sample=float(row["synops_per_sample"]),
+                agreement=row["agreement"] if dense else None,
+                output_error=row["output_error"] if dense else None,
+            )
+        )
     if tuple(row.t for row in rows) != predictions.steps:
         raise ValueError("metrics.json has other steps")
     return Measurement(str(bundle), source, model, options, predictions, tuple(rows))

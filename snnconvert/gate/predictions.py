@@ -9,7 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,10 @@ _BROKEN_ARCHIVE = (NotImplementedError, struct.error, zlib.error, zipfile.BadZip
 
 @dataclass(frozen=True)
 class Predictions:
-    """Classes by sample: ``label`` and ``ann`` ``(n,)``, -1 where not known; ``snn`` ``(n, steps)``, at ``steps``."""
+    """Classes by sample: ``label`` and ``ann`` ``(n,)``, -1 where not known; ``snn`` ``(n, steps)``, at ``steps``.
+
+    Of a network whose outputs are no classes, all of them are -1: only the samples are known.
+    """
 
     ids: tuple[str, ...]
     label: np.ndarray
@@ -69,11 +72,11 @@ class Predictions:
         found: np.ndarray = self.snn[:, self.steps.index(t)]
         return found
 
-    def in_order_of(self, other: "Predictions") -> "Predictions":
-        """Return the same answers in the order of another's samples, which must be the same ones."""
+    def of(self, ids: Sequence[str]) -> "Predictions":
+        """Return the answers on these samples, in this order; every one of them must be known."""
         places = {name: place for place, name in enumerate(self.ids)}
-        order = np.array([places[name] for name in other.ids])
-        return Predictions(other.ids, self.label[order], self.ann[order], self.steps, self.snn[order])
+        order = np.array([places[name] for name in ids])
+        return Predictions(tuple(ids), self.label[order], self.ann[order], self.steps, self.snn[order])
 
     def to_npz(self) -> bytes:
         """Write the arrays; equal ones give equal bytes."""
@@ -112,6 +115,8 @@ def _checked(found: Mapping[str, np.ndarray]) -> Predictions:
             raise ValueError(f"the array '{name}' has type {array.dtype} and shape {array.shape}")
     ids = tuple(found["id"].astype(np.str_).tolist())
     label, ann, snn = (found[name].astype(np.int64) for name in ("label", "ann", "snn"))
+    if snn.shape == (len(ids), 0):  # how a bundle says that the outputs are no classes
+        snn = np.full((len(ids), len(found["steps"])), -1)
     return Predictions(ids, label, ann, tuple(found["steps"].tolist()), snn)
 
 

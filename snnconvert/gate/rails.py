@@ -47,7 +47,10 @@ def judge_rails(rails: Rails, entry: Entry, now: Measurement, after: Predictions
         drop = 100 * int((after.ann[known] == label).sum() - (answers[known] == label).sum()) / len(label)
         yield _limit("max_drop_vs_ann", t, drop, rails.max_drop_vs_ann, "points")
     if rails.min_agreement is not None:
-        agreement = _percent((answers == after.ann)[_some(known, "min_agreement")])
+        if now.has_classes:
+            agreement = _percent((answers == after.ann)[_some(known, "min_agreement")])
+        else:
+            agreement = _share(new.agreement, "min_agreement")
         yield _limit("min_agreement", t, agreement, rails.min_agreement, "%", least=True)
     if rails.max_spikes_per_sample is not None:
         more = _increase(old.spikes_per_sample, new.spikes_per_sample)
@@ -55,21 +58,35 @@ def judge_rails(rails: Rails, entry: Entry, now: Measurement, after: Predictions
     if rails.max_synops is not None:
         more = _increase(old.synops_per_sample, new.synops_per_sample)
         yield _limit("max_synops", t, more, rails.max_synops, "% more")
+    if rails.max_output_error is not None:
+        if now.has_classes:
+            raise UsageError("E303", "max_output_error: the outputs are classes", "min_accuracy, min_agreement")
+        error = _share(new.output_error, "max_output_error")
+        yield _limit("max_output_error", t, error, rails.max_output_error, "%")
     if rails.max_steps_to_reach is not None:
-        yield _reached(rails.max_steps_to_reach, after)
+        yield _reached(rails.max_steps_to_reach, now, after)
 
 
 def _limit(rail: str, t: int, measured: float, limit: float, unit: str, least: bool = False) -> Finding:
     kept = measured >= limit if least else measured <= limit
-    told = f"{measured:.2f} {unit}, {'at least' if least else 'at most'} {limit:g}"
+    told = f"{_written(measured, limit, kept)} {unit}, {'at least' if least else 'at most'} {limit:g}"
     return Finding(
         rail, t, Verdict.PASS if kept else Verdict.FAIL, told, {"measured": measured, "limit": limit, "unit": unit}
     )
 
 
-def _reached(reach: Reach, after: Predictions) -> Finding:
+def _written(measured: float, limit: float, kept: bool) -> str:
+    """Write a number with two decimals, or as many more as tell it from a limit that it breaks."""
+    decimals = next((places for places in range(2, 12) if kept or round(measured - limit, places)), 12)
+    return f"{round(measured, decimals) + 0.0:.{decimals}f}"  # -0.0 + 0.0 is 0.0
+
+
+def _reached(reach: Reach, now: Measurement, after: Predictions) -> Finding:
     truth = after.truth
-    right = [_percent(after.at(t) == truth) for t in after.steps]
+    if truth is None:
+        right = [_share(row.agreement, "max_steps_to_reach") for row in now.rows]
+    else:
+        right = [_percent(after.at(t) == truth) for t in after.steps]
     first = next((t for t, value in zip(after.steps, right, strict=True) if value >= reach.accuracy), None)
     kept = first is not None and first <= reach.steps
     told = f"{reach.accuracy:g} % reached {'nowhere' if first is None else f'at T = {first}'}, at most {reach.steps}"
@@ -82,6 +99,14 @@ def _percent(right: np.ndarray) -> float:
     return 100 * int(right.sum()) / len(right)
 
 
+def _share(value: float | None, rail: str) -> float:
+    """Return a fraction that only a conversion can measure, in percent."""
+    if value is None:
+        hint = "give the MODEL with --calib, or leave --data out: then what the conversion measured counts"
+        raise UsageError("E303", f"{rail}: is not known, for want of the ANN's outputs", hint)
+    return 100 * value
+
+
 def _increase(old: float, new: float) -> float:
     """Return by how many percent something grew; from nothing to something is more than any limit."""
     return 100 * (new / old - 1) if old else (0.0 if new == 0 else 1e9)
@@ -89,7 +114,7 @@ def _increase(old: float, new: float) -> float:
 
 def _labels(after: Predictions, rail: str) -> np.ndarray:
     if not after.labelled:
-        raise UsageError("E303", f"{rail}: the samples have no labels", "min_agreement needs none")
+        raise UsageError("E303", f"{rail}: the samples have no labels that count", "min_agreement needs none")
     return after.label
 
 

@@ -3,7 +3,15 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from snnconvert.errors import UsageError
 from snnconvert.registry import did_you_mean
@@ -41,6 +49,9 @@ class Rails(Part):
     min_agreement: Annotated[Percent | None, Field(description="With the ANN, in percent; needs no labels.")] = None
     max_spikes_per_sample: Annotated[Increase | None, Field(description="Increase over the baseline, percent.")] = None
     max_synops: Annotated[Increase | None, Field(description="Increase over the baseline, percent.")] = None
+    max_output_error: Annotated[
+        Percent | None, Field(description="Distance to the ANN's outputs, in percent; for outputs that are no classes.")
+    ] = None
     max_steps_to_reach: Annotated[Reach | None, Field(description="T within which an accuracy is reached.")] = None
 
 
@@ -56,13 +67,26 @@ class Gate(Part):
 
 
 class Row(Part):
-    """What was measured at one number of time steps; ``correct`` None without labels."""
+    """What was measured at one number of time steps; ``correct`` None without labels.
+
+    Where the outputs are no classes there are no answers to count, and the last two are known, as in metrics.json.
+    """
 
     t: Step
     correct: Count | None
     agreed: Annotated[Count | None, Field(description="Answers that are the ANN's, where all of those are known.")]
     spikes_per_sample: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     synops_per_sample: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    agreement: Annotated[float | None, Field(ge=0, le=1, description="Share of positions with the ANN's class.")] = None
+    output_error: Annotated[
+        float | None, Field(ge=0, allow_inf_nan=False, description="Relative L2 distance to the ANN's outputs.")
+    ] = None
+
+    @model_serializer(mode="wrap")
+    def _known(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = written(self)
+        absent = [name for name in ("agreement", "output_error") if found[name] is None]
+        return {name: value for name, value in found.items() if name not in absent}
 
     @property
     def right(self) -> int | None:
@@ -116,6 +140,11 @@ class Entry(Part):
         if any(max(row.correct or 0, row.agreed or 0) > self.dataset.samples for row in self.steps):
             raise ValueError("more answers than samples")
         return self
+
+    @property
+    def has_classes(self) -> bool:
+        """Tell whether there are answers that can be right or wrong."""
+        return self.steps[-1].right is not None
 
     def row(self, t: int) -> Row:
         """Return the row of a step that is there."""

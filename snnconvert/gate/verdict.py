@@ -4,7 +4,7 @@ Of several gated steps each must PASS, which needs no correction; that one of th
 them there are, so their probabilities are corrected (Holm).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from snnconvert.errors import DataError, UsageError
@@ -17,6 +17,7 @@ from snnconvert.gate.schema import Entry, Gate
 from snnconvert.gate.unpaired import unpaired
 
 ANOTHER_SET = "give the samples of the baseline, or write a new one: --update --reason TEXT"
+PARTIAL = "check --allow-partial compares those that both have; else give the samples of the baseline"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Judgement:
     changed: tuple[str, ...]
     findings: tuple[Finding, ...]
     left_out: int = 0
+    has_classes: bool = True
+    missing: int = 0
 
     @property
     def verdict(self) -> Verdict:
@@ -39,15 +42,27 @@ class Judgement:
         return max(finding.verdict for finding in self.findings)
 
 
-def judge(entry: Entry, before: Predictions | None, now: Measurement, gate: Gate, where: str) -> Judgement:
+def judge(
+    entry: Entry, before: Predictions | None, now: Measurement, gate: Gate, where: str, partial: bool = False
+) -> Judgement:
     """Compare a network with its entry of the baseline ``where``; ``before`` None where the predictions are missing.
 
+    With ``partial`` samples may be missing: those that both have are compared.
+
     Raises:
-        UsageError: a gated step is not among those measured, or not in the baseline (E303).
+        UsageError: a gated step is not among those measured, or not in the baseline; outputs that are no classes have
+            no rail (E303).
         DataError: the samples or their labels are not those of the baseline (E201, E204).
     """
-    after = now.predictions if before is None else joined(before, now, where)
-    if before is None and after.digest != entry.dataset.sha256:
+    missing, after = 0, now.predictions
+    if before is not None:
+        common = set(before.ids) & set(after.ids)
+        if partial and common:
+            missing = len(before) - len(common)
+            before = before.of([name for name in before.ids if name in common])
+            now = replace(now, predictions=after.of(before.ids), left_out=now.left_out + len(after) - len(common))
+        after = joined(before, now, where)
+    elif after.digest != entry.dataset.sha256:
         message = f"{now.target}: not the samples (or labels) of the baseline {where}"
         raise DataError("E201", message, ANOTHER_SET)
     steps = entry.gated(gate)
@@ -56,13 +71,21 @@ def judge(entry: Entry, before: Predictions | None, now: Measurement, gate: Gate
             side, rows = (now.target, now.rows) if now.row(t) is None else (where, tuple(entry.steps))
             told = ", ".join(str(row.t) for row in rows)
             raise UsageError("E303", f"{side}: has no row of T = {t}, but of {told}", "--data PATH runs any step")
-    differences = [_difference(entry, before, after, t, gate.alpha) for t in steps]
-    adjusted = holm([each.p for each in differences])
-    findings = [
-        _accuracy(entry, before, after, t, difference, gate.margin / 100, p)
-        for t, difference, p in zip(steps, differences, adjusted, strict=True)
-    ]
+    if entry.has_classes != now.has_classes:
+        told = "outputs are classes" if now.has_classes else "outputs are no classes"
+        raise UsageError("E303", f"{now.target}: its {told}, other than in {where}", ANOTHER_SET)
+    findings: list[Finding] = []
+    if now.has_classes:
+        differences = [_difference(entry, before, after, t, gate.alpha) for t in steps]
+        adjusted = holm([each.p for each in differences])
+        findings += [
+            _accuracy(before, after, t, difference, gate.margin / 100, p, missing == 0)
+            for t, difference, p in zip(steps, differences, adjusted, strict=True)
+        ]
     findings += judge_rails(gate.rails, entry, now, after, steps[-1])
+    if not findings:
+        told = f"{now.target}: its outputs are no classes, so that nothing but rails can gate it, and there is none"
+        raise UsageError("E303", told, "--rail min_agreement=95 --rail max_output_error=5 --rail max_synops=10")
     return Judgement(
         entry.name,
         now.target,
@@ -73,6 +96,8 @@ def judge(entry: Entry, before: Predictions | None, now: Measurement, gate: Gate
         tuple(changes(entry, now)),
         tuple(findings),
         now.left_out,
+        now.has_classes,
+        missing,
     )
 
 
@@ -82,8 +107,8 @@ def joined(before: Predictions, now: Measurement, where: str) -> Predictions:
     if old != new:
         lacking, more = len(old - new), len(new - old)
         told = f"{lacking} of the {len(old)} samples of the baseline {where} are missing, {more} others are there"
-        raise DataError("E201", f"{now.target}: {told}", ANOTHER_SET)
-    after = after.in_order_of(before)
+        raise DataError("E201", f"{now.target}: {told}", PARTIAL if old & new else ANOTHER_SET)
+    after = after.of(before.ids)
     if bool((before.label != after.label).any()):
         index = int((before.label != after.label).argmax())
         told = f"sample {before.ids[index]}: label {after.label[index]}, but {before.label[index]} in {where}"
@@ -124,20 +149,23 @@ def _right(predictions: Predictions, t: int) -> Any:
 
 
 def _accuracy(
-    entry: Entry,
     before: Predictions | None,
     after: Predictions,
     t: int,
     difference: Difference,
     margin: float,
     p: float,
+    whole: bool,
 ) -> Finding:
-    """Turn a difference into a finding, in words and in numbers."""
+    """Turn a difference into a finding, in words and in numbers.
+
+    That no answer changed is proof enough, unless only a part of the samples was looked at.
+    """
     n, new = len(after), int(_right(after, t).sum())
     old = round(difference.drop * n) + new
     what = "accuracy" if after.labelled else "agreement"
     identical = before is not None and bool((before.at(t) == after.at(t)).all())
-    verdict = Verdict.PASS if identical else difference.decide(margin, p)
+    verdict = Verdict.PASS if identical and whole else difference.decide(margin, p)
     needed = difference.needed(margin) if verdict is Verdict.INCONCLUSIVE else None
     numbers: dict[str, Any] = {
         "baseline": old / n,
@@ -151,7 +179,9 @@ def _accuracy(
         "samples_needed": needed,
     }
     if identical:
-        return Finding(what, t, verdict, f"{100 * new / n:.2f} %, no prediction changed", numbers)
+        told = f"{100 * new / n:.2f} %, no prediction changed"
+        told += f"; {_undecided(needed)}" if verdict is Verdict.INCONCLUSIVE else ""
+        return Finding(what, t, verdict, told, numbers)
     told = (
         f"{100 * old / n:.2f} % -> {100 * new / n:.2f} %, a drop of {100 * difference.drop:.2f} points "
         f"[{100 * difference.low:.2f}, {100 * difference.high:.2f}], margin {100 * margin:g}"

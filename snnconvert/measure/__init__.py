@@ -1,5 +1,6 @@
 """Accuracy, agreement, spikes, synaptic operations, energy, the error of each layer, and where it comes from."""
 
+from snnconvert.measure.answers import Answers
 from snnconvert.measure.bound import bounded, rectifies
 from snnconvert.measure.curves import Nearness, add_bound
 from snnconvert.measure.diagnosis import Diagnosis
@@ -9,6 +10,7 @@ from snnconvert.measure.operations import ann_macs, first_layer_macs, graded_mac
 from snnconvert.measure.outcomes import Outcomes, top1, wilson
 
 __all__ = [
+    "Answers",
     "Diagnosis",
     "LayerErrors",
     "Nearness",

@@ -56,6 +56,14 @@ class LayerErrors:
             for name, part in zip(kept, np.split(flat, ends[:-1]), strict=True):
                 kept[name] = torch.from_numpy(part.copy())
 
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Add the sums of another one, for the same network."""
+        self._samples += int(state["layer_samples"])
+        for kept, flat in ((self._sums, state["sums"]), (self._spiked, state["spiked"])):
+            ends = np.cumsum([len(each) for each in kept.values()])
+            for name, part in zip(kept, np.split(flat, ends[:-1]), strict=True):
+                kept[name] += torch.from_numpy(part.copy())
+
     def rows(self) -> list[dict[str, object]]:
         """Return the ``layers`` of metrics.json; ``scale`` is the mean over channels."""
         found = []

@@ -114,6 +114,22 @@ class Outcomes:
             self._snn, self._ann = [state["snn"]], [state["ann"]]
             self._labels = [state["labels"]] if "labels" in state else []
 
+    def merge(self, state: Mapping[str, np.ndarray]) -> None:
+        """Add what another one had gathered of the samples that come next, for the same steps and classes."""
+        self.samples += int(state["samples"])
+        self._compared += int(state["compared"])
+        self._squared_norm += float(state["squared_norm"])
+        self._agreed += state["agreed"]
+        self._spikes += state["spikes"]
+        self._synops += state["synops"]
+        self._taken += state["taken"]
+        self._squared_error += state["squared_error"]
+        if self.classes is not None:
+            self._snn.append(state["snn"])
+            self._ann.append(state["ann"])
+            if "labels" in state:
+                self._labels.append(state["labels"])
+
     @property
     def snn(self) -> np.ndarray:
         """Classes ``(steps, N)``; ``(steps, 0)`` where the outputs are none."""

@@ -9,6 +9,7 @@ from snnconvert import pipeline
 from snnconvert.batch import batch as story
 from snnconvert.batch.schema import read_batch
 from snnconvert.errors import OutputError, UsageError
+from snnconvert.evaluation import Bench
 from snnconvert.report.manifest import verify_bundle
 
 from .conftest import carried_out, contents, states
@@ -56,6 +57,19 @@ def test_second_run_does_nothing_and_gives_the_same_summary(sweep: Path) -> None
     assert {path.suffix for path in (sweep.parent / "runs").iterdir() if path.is_file()} == {".csv", ".json", ".svg"}
     for job in document["jobs"]:
         verify_bundle(sweep.parent / "runs" / job["bundle"])
+
+
+def test_shards_change_no_byte(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    carried_out(sweep)
+    measured = []
+    measure = Bench.measure
+    monkeypatch.setattr(Bench, "measure", lambda *given: measured.append(given[2]) or measure(*given))
+    carried_out(sweep, "execution.shards=2", f"output={sweep.parent / 'sharded'}")
+    assert sorted(measured) == [0] * 4 + [16] * 4, "every batch once"
+    assert contents(sweep.parent / "sharded") == contents(sweep.parent / "runs")
+    private = sweep.parent / "sharded" / ".snnconvert"
+    assert len([*private.glob("*/log.txt")]) == 4
+    assert [*private.rglob("parts")] == []
 
 
 def test_bundle_is_that_of_the_same_conversion_alone(sweep: Path) -> None:

@@ -58,7 +58,8 @@ def cluster() -> Iterator[object]:
         yield found
 
 
-def test_every_job_is_done_once_where_a_worker_is_killed(sweep: Path, cluster, monkeypatch) -> None:
+@pytest.mark.parametrize("shards", [1, 2])
+def test_every_job_is_done_once_where_a_worker_is_killed(sweep: Path, cluster, monkeypatch, shards: int) -> None:
     heard: list[str] = []
 
     def killing(result) -> None:
@@ -66,7 +67,7 @@ def test_every_job_is_done_once_where_a_worker_is_killed(sweep: Path, cluster, m
             os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
         heard.append(result.state)
 
-    source = read_batch(sweep, (f"execution.scheduler={cluster.scheduler_address}",))
+    source = read_batch(sweep, (f"execution.scheduler={cluster.scheduler_address}", f"execution.shards={shards}"))
     document = story.run(source, story.look(source, ("mlp*",), trust=False), killing)
     assert document["counts"] == {"done": 3, "missing": 1}
     assert heard == ["done"] * 3

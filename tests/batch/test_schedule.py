@@ -36,7 +36,7 @@ class Pretending:
         task = self._running.pop(0)
         ends = self.ends.get(task.name.rpartition("-")[0], [FINE])
         end = ends[min(task.attempt, len(ends)) - 1]
-        if end.status == 0:
+        if end.status == 0 and task.part is None:
             publish(Path(task.destination), {"metrics.json": b"{}"}, b"{}", task.force)
         return [(task.name, end)]
 
@@ -97,6 +97,27 @@ def test_no_more_jobs_at_once_than_there_is_room_for(plan, slots: int) -> None:
     schedule, missing, executor = plan(slots=slots)
     assert len(schedule.run(missing)) == 4
     assert executor.most == slots
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5])
+def test_shards_come_before_their_job_and_keep_to_the_room_too(plan, slots: int) -> None:
+    schedule, missing, executor = plan("{shards: 3}", slots)
+    assert len(schedule.run(missing)) == 4
+    assert executor.most == slots
+    for entry in missing:
+        mine = [task for task in executor.tasks if task.name.partition("#")[0] == entry.folder]
+        assert [task.part for task in mine] == [(0, 3), (1, 3), (2, 3), None]
+
+
+def test_shard_that_fails_is_left_to_its_job(plan) -> None:
+    schedule, missing, executor = plan("{shards: 2, retries: 1}", 1, once=[CRASHED, FINE])
+    assert outcomes(schedule.run(missing))[-1] == ("once", "done")
+    assert [(task.part, task.attempt) for task in executor.tasks if task.name.startswith("once")] == [
+        ((0, 2), 1),
+        ((1, 2), 1),
+        (None, 1),
+        (None, 2),
+    ]
 
 
 def test_job_that_another_run_holds_is_waited_for_and_not_done_again(plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,3 +140,28 @@ def made_bundle(digits: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
 def bundle(made_bundle: Path, inputs: Path) -> Path:
     """A bundle that a test may change."""
     return Path(shutil.copytree(made_bundle, inputs / "net_snn"))
+
+
+@pytest.fixture
+def in_a_mount(work: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command with a file system of its own at ``work/disk``; skip where that is not allowed."""
+
+    def call(options: str, prepare: str, *command: str) -> subprocess.CompletedProcess[str]:
+        (work / "disk").mkdir()
+        mount = f'mount -t tmpfs -o {options} full "{work}/disk"'
+        probe = ["unshare", "-rm", "sh", "-c", mount]
+        if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
+            pytest.skip("no mounts of one's own here")
+        script = f'{mount} && {prepare} && "$@"; status=$?; ls -A "{work}/disk"; exit $status'
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+        return subprocess.run(
+            ["unshare", "-rm", "sh", "-c", script, "sh", *command],
+            cwd=work,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return call

@@ -146,8 +146,36 @@ def test_example_runs(cli: Callable, work: Path, name: str) -> None:
     shutil.copytree(CONFIGS, work / "configs")
     (work / "models").symlink_to(CONFIGS.parent / "models")
     less = ("--set", "eval.samples=16", "--set", "calib.samples=32", "--set", "execution.scheduler=null")
+    less = () if name == "gate.yaml" else less  # whose samples are those of the baseline
     result = cli("-q", "batch", f"configs/{name}", *less)
     assert (result.status, result.err) == (0, "")
     jobs = json.loads((work / "runs" / name.removesuffix(".yaml") / "summary.json").read_text())["jobs"]
-    assert [job["state"] for job in jobs] == ["done"] * {"sweep": 5, "networks": 5, "cluster": 4}[name[:-5]]
+    assert [job["state"] for job in jobs] == ["done"] * {"sweep": 5, "networks": 5, "cluster": 4, "gate": 4}[name[:-5]]
+    assert {job["gate"]["verdict"] for job in jobs if "gate" in job} == ({"PASS"} if name == "gate.yaml" else set())
     assert read_batch(CONFIGS / name).checked.version == 1
+
+
+def test_gate_is_told_and_a_regression_ends_with_1(cli: Callable, config: Path, work: Path) -> None:
+    cli("batch", "sweep.yaml", "--only", "*99.9")
+    (bundle,) = (work / "runs").glob("net-*")
+    assert cli("check", bundle, "--baseline", "snn-baseline.json", "--update", "--reason", "first").status == 1
+    config.write_text(f"{config.read_text()[:-3]}, gate: {{margin: 1.0}}}}]\n")
+    passed = cli("batch", "sweep.yaml", "--only", "*99.9")
+    assert passed.status == 0
+    header, _, missing, line = passed.out.splitlines()[:4]
+    assert [each.rsplit("|", 1)[1].strip() for each in (header, missing, line)] == ["gate", "", "PASS"]
+    rail = ("--only", "*99.9", "--set", "gate.rails.max_steps_to_reach={accuracy: 100, steps: 1}")
+    failed = cli("batch", "sweep.yaml", *rail)
+    assert failed.status == 1
+    assert "| FAIL" in failed.out
+    assert "warning: net-percentile=99.9: FAIL: max_steps_to_reach: 100 % reached " in failed.err
+    for verb in ("--dry-run", "-q"):
+        refused = cli("batch", "sweep.yaml", verb, "--set", "gate.baseline=none.json")
+        assert (refused.status, refused.out) == (2, "")
+        assert refused.complaint[1].startswith(
+            "hint: --set gate=null runs the batch without it; snnconvert check BUNDLE "
+        )
+    other = cli("batch", "sweep.yaml", "--only", "*99.0", *rail[2:])
+    assert "net-percentile=99.9" not in other.err, "what was not chosen is not told of"
+    document = json.loads(cli("batch", "sweep.yaml", *rail, "--json").out)
+    assert [job["gate"]["verdict"] for job in document["jobs"]] == ["FAIL", "FAIL"]

@@ -82,7 +82,7 @@ def test_json_is_one_document(cli: Callable, job: list[str]) -> None:
 
 def test_json_of_the_other_verbs(cli: Callable, bundle: Path) -> None:
     verified = cli("--json", "verify", bundle)
-    assert json.loads(verified.out) == {"schema": "snnconvert/verify/1", "bundle": str(bundle), "files": 8}
+    assert json.loads(verified.out) == {"schema": "snnconvert/verify/1", "bundle": str(bundle), "files": 9}
     evaluated = json.loads(cli("--json", "evaluate", bundle, "--steps", "2").out)
     assert set(evaluated) == KEYS | {"bundle"}
     assert [row["t"] for row in evaluated["steps"]] == [2]
@@ -212,7 +212,7 @@ def test_path_that_is_no_unicode_is_printed(cli: Callable, bundle: Path) -> None
     named = bundle.rename(bundle.with_name(os.fsdecode(b"\xff_snn")))
     result = cli("verify", named)
     assert (result.status, result.err) == (0, "")
-    assert result.out.endswith("\\udcff_snn: whole, 8 files\n")
+    assert result.out.endswith("\\udcff_snn: whole, 9 files\n")
 
 
 @pytest.mark.parametrize("name", [b"\xff.onnx", "größe \u2028 😀.onnx".encode(), b"yes: #.onnx", b"-0x1.onnx"])

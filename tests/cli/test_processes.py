@@ -19,12 +19,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from snnconvert.cli import main
 sys.exit(main(sys.argv[1:]))
 """
-LIMITED = """
-import resource, sys
-from snnconvert.cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 def start_and_wait_for_simulation(job: list[str], work: Path, *options: str) -> subprocess.Popen[str]:
@@ -119,66 +113,6 @@ def test_no_stdout_at_all(bundle: Path) -> None:
         command = f'"{sys.executable}" -m snnconvert verify "{bundle}" {redirect}'
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (status, "")
-
-
-def test_file_size_limit_keeps_the_old_bundle(shell: Callable, job: list[str], work: Path, bundle: Path) -> None:
-    shutil.copytree(bundle, work / "net_snn")
-    result = shell("-q", *job, "--force", prefix=[sys.executable, "-c", LIMITED])
-    error, hint = result.err.splitlines()
-    assert (result.status, result.out) == (5, "")
-    assert error.startswith("error[E402]: ")
-    assert "File too large (needed " in error
-    assert "raise the quota or file size limit" in hint
-    assert [path.name for path in work.iterdir()] == ["net_snn"]
-    verify_bundle(work / "net_snn")
-
-
-def in_a_mount(work: Path, options: str, prepare: str, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with a file system of its own at ``work/disk``; skip where that is not allowed."""
-    (work / "disk").mkdir()
-    mount = f'mount -t tmpfs -o {options} full "{work}/disk"'
-    probe = ["unshare", "-rm", "sh", "-c", mount]
-    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
-        pytest.skip("no mounts of one's own here")
-    script = f'{mount} && {prepare} && "$@"; status=$?; ls -A "{work}/disk"; exit $status'
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    return subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script, "sh", *command],
-        cwd=work,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def test_full_disk_keeps_the_old_bundle(job: list[str], work: Path, bundle: Path) -> None:
-    size = sum(-(-path.stat().st_size // 4096) * 4 for path in bundle.iterdir())
-    code = (
-        "import sys; from snnconvert.cli import main; status = main(sys.argv[1:]);"
-        "print(main(['verify', sys.argv[-1]])); sys.exit(status)"
-    )
-    done = in_a_mount(
-        work,
-        f"size={size * 3 // 2}k",
-        f'cp -r "{bundle}" disk/net_snn',
-        *[sys.executable, "-c", code, "-q", *job, "--force", "--out", "disk/net_snn"],
-    )
-    error, hint = done.stderr.splitlines()
-    assert done.returncode == 5
-    assert error.startswith("error[E402]: ")
-    assert "No space left on device (needed " in error
-    assert "free some space" in hint
-    assert done.stdout.splitlines() == ["disk/net_snn: whole, 8 files", "0", "net_snn"]
-
-
-def test_read_only_disk_is_refused_before_any_work(job: list[str], work: Path) -> None:
-    done = in_a_mount(work, "size=64k,ro", "true", *[sys.executable, "-m", "snnconvert", *job, "--out", "disk/net_snn"])
-    assert (done.returncode, done.stdout) == (5, "")
-    error, hint = done.stderr.splitlines()
-    assert error == f"error[E401]: {work}/disk/net_snn: '{work}/disk' is not writable"
-    assert hint == "hint: --out DIR writes elsewhere"
 
 
 def test_torch_file_is_converted_in_a_process_of_its_own_accord(shell: Callable, work: Path) -> None:

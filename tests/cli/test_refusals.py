@@ -11,6 +11,8 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+from snnconvert.report.manifest import manifest_bytes
+
 ESC = "a\x1b[31m\nb\u202e<script>alert(1)</script>"
 LONG = "n" * 1_000_000
 RELU = helper.make_node("Relu", ["x"], ["y"])
@@ -344,3 +346,17 @@ def test_evaluation_without_the_samples_of_the_conversion_is_refused(
         assert cli("-q", "evaluate", bundle, "--data", hidden).status == 0
     finally:
         hidden.rename(digits["eval"])
+
+
+def test_provenance_of_another_bundle_is_no_whole_bundle(cli: Callable, bundle: Path) -> None:
+    statement = json.loads((bundle / "provenance.json").read_bytes())
+    statement["subject"][0]["digest"]["sha256"] = "0" * 64
+    files = {
+        path.name: path.read_bytes() for path in bundle.iterdir() if path.name not in ("manifest.json", "run.json")
+    }
+    files["provenance.json"] = json.dumps(statement).encode()
+    (bundle / "provenance.json").write_bytes(files["provenance.json"])
+    (bundle / "manifest.json").write_bytes(manifest_bytes(files))
+    result = cli("verify", bundle)
+    assert result.status == 5
+    assert "file 'provenance.json' is not about the files of this bundle" in result.complaint[0]

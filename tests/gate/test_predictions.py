@@ -106,7 +106,7 @@ def test_digest_knows_samples_and_labels_but_not_their_order(predict: Callable) 
     one = predict(20)
     back = Predictions(one.ids[::-1], one.label[::-1], one.ann[::-1], one.steps, one.snn[::-1])
     assert back.digest == one.digest
-    assert back.in_order_of(one).ids == one.ids
+    assert back.of(one.ids).ids == one.ids
     assert predict(20, labelled=False).digest != one.digest
     assert predict(21).digest != one.digest
 

@@ -9,6 +9,7 @@ import pytest
 
 from snnconvert.errors import DataError, UsageError
 from snnconvert.gate.difference import Verdict
+from snnconvert.gate.measurement import Measurement
 from snnconvert.gate.predictions import Predictions
 from snnconvert.gate.schema import Gate, Rails, Reach
 from snnconvert.gate.verdict import Judgement, judge
@@ -40,6 +41,34 @@ def test_other_samples_are_refused(predict: Callable, measure: Callable) -> None
         assert caught.value.code == "E201"
         with pytest.raises(DataError, match="not the samples"):
             judge(entry, None, measure(predict(n)), Gate(), "b.json")
+
+
+def test_what_both_have_is_compared_where_that_is_allowed(predict: Callable, measure: Callable) -> None:
+    old = predict(1000, {8: [], 32: [*range(500, 510)]})
+    now = predict(1000, {8: [], 32: [*range(40)]})
+    some = now.of([*now.ids[20:1000]])
+    entry = measure(old).entry("net", Gate())
+    found = judge(entry, old, measure(some), Gate(), "b.json", partial=True)
+    assert (found.samples, found.missing, found.left_out) == (980, 20, 0)
+    assert (only(found).numbers["worse"], only(found).numbers["better"]) == (20, 10)
+    more = judge(measure(some).entry("net", Gate()), some, measure(now), Gate(), "b.json", partial=True)
+    assert (more.samples, more.missing, more.left_out) == (980, 0, 20)
+    other = dataclasses.replace(now, ids=tuple(f"{index:016x}" for index in range(5000, 6000)))
+    with pytest.raises(DataError, match=r"1000 of the 1000 samples .* are missing"):
+        judge(entry, old, measure(other), Gate(), "b.json", partial=True)
+    with pytest.raises(DataError, match="not the samples"):
+        judge(entry, None, measure(some), Gate(), "b.json", partial=True)
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(267, Verdict.INCONCLUSIVE), (268, Verdict.PASS)])
+def test_a_part_without_changes_proves_no_more_than_its_number(
+    predict: Callable, measure: Callable, n: int, verdict: Verdict
+) -> None:
+    old = predict(1000)
+    found = judge(measure(old).entry("n", Gate()), old, measure(old.of(old.ids[:n])), Gate(), "b.json", partial=True)
+    assert only(found).verdict is verdict
+    assert only(found).told.startswith("100.00 %, no prediction changed")
+    assert ("about 268 samples would decide" in only(found).told) == (verdict is Verdict.INCONCLUSIVE)
 
 
 def test_other_labels_are_refused(predict: Callable, measure: Callable) -> None:
@@ -190,8 +219,85 @@ def test_rails_that_need_the_ann_are_refused_where_it_is_not_known(predict: Call
         judge(measure(old).entry("n", Gate()), old, measure(unknown), Gate(rails=Rails(min_agreement=1.0)), "b.json")
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [(1 + 4e-6, "0.0004 % more, at most 0"), (1 - 4e-6, "0.00 % more, at most 0"), (1.5, "50.00 % more, at most 0")],
+)
+def test_a_broken_limit_is_told_with_the_digits_that_break_it(
+    predict: Callable, measure: Callable, more: float, told: str
+) -> None:
+    old, gate = predict(300), Gate(rails=Rails(max_synops=0.0))
+    judgement = judge(measure(old).entry("n", Gate()), old, measure(old, spikes=100.0 * more), gate, "b.json")
+    assert judgement.findings[1].told == told
+
+
 def test_from_no_spikes_to_some_is_too_many(predict: Callable, measure: Callable) -> None:
     old = predict(300)
     entry, gate = measure(old, spikes=0.0).entry("n", Gate()), Gate(rails=Rails(max_synops=1e6))
     assert judge(entry, old, measure(old, spikes=0.0), gate, "b.json").verdict is Verdict.PASS
     assert judge(entry, old, measure(old, spikes=0.1), gate, "b.json").verdict is Verdict.FAIL
+
+
+@pytest.fixture
+def dense(predict: Callable, measure: Callable) -> Callable[..., Measurement]:
+    """A network whose outputs are no classes, measured at T = 8 and 32."""
+
+    def make(agreement: float | None = 0.97, error: float | None = 0.04, spikes: float = 100.0) -> Measurement:
+        none = np.full(300, -1)
+        predictions = dataclasses.replace(predict(300), label=none, ann=none, snn=np.full((300, 2), -1))
+        found = measure(predictions, spikes)
+        rows = [row.model_copy(update={"agreement": agreement, "output_error": error}) for row in found.rows]
+        return dataclasses.replace(found, rows=tuple(rows))
+
+    return make
+
+
+def test_outputs_that_are_no_classes_need_a_rail(dense: Callable) -> None:
+    with pytest.raises(UsageError, match="its outputs are no classes, so that nothing but rails can gate it"):
+        judge(dense().entry("n", Gate()), dense().predictions, dense(), Gate(), "b.json")
+
+
+def test_classes_and_others_are_not_compared(dense: Callable, predict: Callable, measure: Callable) -> None:
+    entry = dense().entry("n", Gate())
+    classes = measure(dataclasses.replace(predict(300), label=np.full(300, -1)))
+    with pytest.raises(UsageError, match=r"net_snn: its outputs are classes, other than in b\.json"):
+        judge(entry, dense().predictions, classes, Gate(rails=Rails(max_synops=1.0)), "b.json")
+
+
+@pytest.mark.parametrize(
+    ("rails", "kept", "told"),
+    [
+        ({"min_agreement": 97.0}, True, "97.00 %, at least 97"),
+        ({"min_agreement": 97.5}, False, "97.00 %, at least 97.5"),
+        ({"max_output_error": 4.0}, True, "4.00 %, at most 4"),
+        ({"max_output_error": 3.9}, False, "4.00 %, at most 3.9"),
+        ({"max_spikes_per_sample": 5.0}, False, "10.00 % more, at most 5"),
+        ({"max_synops": 11.0}, True, "10.00 % more, at most 11"),
+        ({"max_steps_to_reach": Reach(accuracy=97.0, steps=8)}, True, "97 % reached at T = 8, at most 8"),
+    ],
+)
+def test_rails_of_outputs_that_are_no_classes(dense: Callable, rails: dict, kept: bool, told: str) -> None:
+    entry, gate = dense().entry("n", Gate()), Gate(rails=Rails(**rails))
+    found = judge(entry, dense().predictions, dense(spikes=110.0), gate, "b.json")
+    assert (only(found).told, only(found).verdict) == (told, Verdict.PASS if kept else Verdict.FAIL)
+    assert not found.has_classes
+    assert judge(entry, None, dense(spikes=110.0), gate, "b.json").verdict is found.verdict
+
+
+@pytest.mark.parametrize("rail", ["min_agreement", "max_output_error"])
+def test_what_only_a_conversion_measures_is_not_made_up(dense: Callable, rail: str) -> None:
+    gate = Gate(rails=Rails(**{rail: 1.0}))
+    with pytest.raises(UsageError, match=f"{rail}: is not known, for want of the ANN's outputs"):
+        judge(dense().entry("n", Gate()), dense().predictions, dense(None, None), gate, "b.json")
+
+
+@pytest.mark.parametrize(("rail", "told"), [("min_accuracy", "no labels that count"), ("max_drop_vs_ann", "no labels")])
+def test_no_accuracy_of_outputs_that_are_no_classes(dense: Callable, rail: str, told: str) -> None:
+    with pytest.raises(UsageError, match=f"{rail}: the samples have {told}"):
+        judge(dense().entry("n", Gate()), None, dense(), Gate(rails=Rails(**{rail: 1.0})), "b.json")
+
+
+def test_error_of_outputs_that_are_classes_is_refused(predict: Callable, measure: Callable) -> None:
+    old, gate = predict(100), Gate(rails=Rails(max_output_error=1.0))
+    with pytest.raises(UsageError, match="max_output_error: the outputs are classes"):
+        judge(measure(old).entry("n", Gate()), old, measure(old), gate, "b.json")
