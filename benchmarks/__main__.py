@@ -15,6 +15,7 @@ from benchmarks import (
     neuron,
     peers,
     reading,
+    stopping,
     trade,
 )
 from benchmarks.report import DATA, Skipped, save
@@ -38,6 +39,7 @@ BENCHMARKS = {
     "mnist": fidelity.mnist,
     "resnet20": fidelity.resnet20,
     "others": fidelity.others,
+    "stop": stopping.run,
     "trade": trade.resnet20,
     "trade_mnist": trade.mnist,
     "trade_resnet8": trade.resnet8,

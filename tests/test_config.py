@@ -276,6 +276,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "convert.onset_delay": 0,
         "convert.warm_up": 0.0,
         "convert.readout_from": 0,
+        "convert.stop": None,
         "neuron": {},
         "seed": 0,
         "skip_bad": 0,

@@ -163,8 +163,8 @@ def test_wrong_scale_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_simulation_that_is_not_finite_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     simulate = Simulator.run
 
-    def explode(self: Simulator, x: torch.Tensor, steps: Any):
-        for readout in simulate(self, x, steps):
+    def explode(self: Simulator, x: torch.Tensor, steps: Any, stop_lead: float | None):
+        for readout in simulate(self, x, steps, stop_lead):
             readout.output[0, 0] = torch.nan
             yield readout
 
@@ -435,6 +435,45 @@ def test_dense_outputs_are_written_too(save_onnx: Callable, tmp_path: Path) -> N
     assert rows[-1]["output_error"] < 0.1 < rows[0]["output_error"]
     assert rows[-1]["agreement"] > 0.8
     onnx.checker.check_model(onnx.load(tmp_path / "x_snn" / "snn.onnx"))
+
+
+# samples that stop early
+
+
+def test_samples_that_are_decided_stop_and_the_rows_say_when() -> None:
+    steps = {"steps": [1, 2, 4, 8, 16, 32]}
+    whole, full = converted({"convert": steps}, samples=100)
+    early, short = converted({"convert": steps | {"stop": 4.0}}, samples=100)
+    rows, taken = early.metrics["steps"], [row["mean_steps"] for row in early.metrics["steps"]]
+    assert taken[:2] == [1, 2]
+    assert taken == sorted(taken)
+    assert 4 < taken[-1] < 20
+    assert early.metrics["schedule"]["stop_lead"] == early.network.stop_lead > 0
+    assert "mean_steps" not in whole.metrics["steps"][0]
+    for name in ("spikes_per_sample", "synops_per_sample", "energy_ratio"):
+        assert rows[-1][name] < whole.metrics["steps"][-1][name]
+    assert rows[-1]["agreement"] >= whole.metrics["steps"][-1]["agreement"] - 0.02
+    for mine, theirs in zip(short.snn.T, full.snn.T, strict=True):  # what was said when it stopped stands
+        ended = [place for place in range(6) if all(mine[place:] == theirs[place])]
+        assert any(all(mine[:place] == theirs[:place]) for place in ended)
+
+
+@pytest.mark.parametrize(
+    ("convert", "words"),
+    [({"stop": 2.0, "onset_delay": 4, "steps": [1, 4]}, "all layers but the last are done before the first readout")],
+)
+def test_stops_that_would_stop_nothing_are_refused(convert: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=rf"E003.*--stop: .*{words}"):
+        converted({"convert": convert})
+
+
+def test_outputs_that_are_no_classes_cannot_lead(save_onnx: Callable, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Conv", ["x", "a"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((12, 2, 5, 5), np.float32))
+    model = save_onnx(nodes, {"a": np.ones((3, 2, 1, 1), np.float32)}, (2, 5, 5))
+    job = {"model": str(model), "calib": {"path": str(tmp_path / "x.npz")}, "convert": {"stop": 1.0}}
+    with pytest.raises(UsageError, match=r"E003.*--stop: the outputs are no classes"):
+        convert(build_job(job, "test"), CPU, Silent())
 
 
 # the embedded networks

@@ -354,6 +354,21 @@ def test_spikes_are_those_of_the_conversion_to_the_last(tmp_path: Path, weights:
         assert np.array_equal(outcome.snn.T, stored["snn"])
 
 
+def test_samples_stop_where_those_of_the_conversion_do(tmp_path: Path) -> None:
+    sets = (MODELS / "digits_calib.npz", MODELS / "digits_test.npz")
+    more = {"convert": {"steps": list(STEPS), "stop": 4.0}}
+    bundle = convert(MODELS / "digits_cnn.onnx", *sets, "scale=1/16", tmp_path, **more)
+    told = json.loads((bundle / "metrics.json").read_bytes())
+    document, outcome = Evaluator(bundle).evaluate(None, None)
+    assert document["steps"][-1]["mean_steps"] < 20
+    for mine, theirs in zip(document["steps"], told["steps"], strict=True):
+        assert mine["mean_steps"] == theirs["mean_steps"]
+        assert mine["spikes_per_sample"] == pytest.approx(theirs["spikes_per_sample"], rel=1e-12)
+    with np.load(bundle / "predictions.npz") as stored:
+        assert np.array_equal(outcome.snn.T, stored["snn"])
+    assert "mean steps: 1.0, 2.0, " in evaluator.plain_table(document)
+
+
 def test_answers_of_a_residual_network_on_cifar10(shared_data: Path, evaluate: Callable, tmp_path: Path) -> None:
     bundle = convert(
         shared_data / "models" / "cifar10_akamaster_resnet20.onnx",
