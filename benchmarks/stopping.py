@@ -28,7 +28,7 @@ def run() -> Section:
         )
     header = ["--stop", "mean steps", "accuracy", "agreement", "SynOps", "converted and evaluated in"]
     verdict = (
-        f"ResNet-20, T = 32, {SAMPLES:,} test images (ANN {100 * metrics['ann']['accuracy']:.2f} %), samples may stop at "
+        f"ResNet-20, T = 32, {SAMPLES:,} test images (ANN {100 * metrics['ann']['accuracy']:.2f} %), may stop at "
         f"steps {', '.join(map(str, STEPS))}; no goal was set."
     )
     return Section("stop", "Samples that stop early", header, rows, verdict, machine())
