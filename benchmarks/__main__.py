@@ -14,7 +14,9 @@ from benchmarks import (
     mutations,
     neuron,
     peers,
+    profile,
     reading,
+    scaling,
     stopping,
     trade,
 )
@@ -26,6 +28,8 @@ BENCHMARKS = {
     "corrections": costs.corrections,
     "memory": costs.memory,
     "engine": engine.run,
+    "profile": profile.run,
+    "scaling": scaling.run,
     "peers": peers.run,
     "batch": batches.overhead,
     "kills": batches.kills,

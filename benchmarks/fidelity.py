@@ -13,10 +13,10 @@ from snnconvert.report.plot import LEFT, RIGHT, Series, axes_of, description, dr
 from snnconvert.report.tables import steps_table
 
 
-def curve(name: str, steps: list[int], samples: int | None = None, calib: int = 1000, **convert: object) -> dict:
-    """Convert a network and return its metrics; nothing is written."""
+def document_of(name: str, steps: list[int], samples: int | None, calib: int, **convert: object) -> dict:
+    """Return the job that converts a network so."""
     network = BY_NAME[name]
-    document = {
+    return {
         "model": path_of(name),
         "calib": {"path": network.calib, "samples": calib},
         "eval": {
@@ -27,6 +27,11 @@ def curve(name: str, steps: list[int], samples: int | None = None, calib: int = 
         "preprocess": network.preprocess,
         "convert": {"steps": steps, **convert},
     }
+
+
+def curve(name: str, steps: list[int], samples: int | None = None, calib: int = 1000, **convert: object) -> dict:
+    """Convert a network and return its metrics; nothing is written."""
+    document = document_of(name, steps, samples, calib, **convert)
     job, device = build_job(document, name), torch.device(DEVICE)
     conversion = pipeline.convert(job, device, Silent())
     pipeline.evaluate(conversion, device, Silent())
