@@ -32,6 +32,7 @@ LAYERS = [
     "conversion",
     "explanation",
     "bundle",
+    "exporting",
     "checkpoints",
     "pipeline",
     "inspection",
