@@ -14,8 +14,11 @@ from snnconvert.export.deployed import Deployed, read_step_model
 from snnconvert.export.nir.export import nir_file, verify_nir
 from snnconvert.export.nir.lowering import PROFILES, Profile
 from snnconvert.export.probes import exact_samples
-from snnconvert.export.session import run_step_model
+from snnconvert.export.session import run_step_model, run_window_model
+from snnconvert.export.step_model import step_model
+from snnconvert.export.torch_module import run_module, torch_files
 from snnconvert.export.verification import Agreement, expected_of, inexact, require_equal
+from snnconvert.export.window_model import window_model
 from snnconvert.load.onnx_file import MAX_BYTES
 from snnconvert.network import SpikingNetwork
 from snnconvert.report.manifest import read_verified, verify_bundle
@@ -161,4 +164,53 @@ def source_of(opened: Opened) -> dict[str, Any]:
     return {"source": {**told, "step_model_sha256": opened.deployed.sha256}}
 
 
-FORMATS: Mapping[str, Format] = {"nir": Format(lambda out: [out], _write_nir, _verify_nir)}
+def _step_place(out: Path) -> Path:
+    return out.with_suffix(".step.onnx")
+
+
+def _write_onnx(
+    opened: Opened, network: SpikingNetwork, wish: Wish, notes: list[str]
+) -> tuple[dict[Path, bytes], list[str]]:
+    """Write one time step as it was deployed, and all of them in one model."""
+    content, about = _step_model(opened, network)
+    steps = network.schedule.steps + network.latency
+    window = window_model(content, about, steps)
+    told = f"'{wish.out.name}' runs {steps} time steps in one call, '{_step_place(wish.out).name}' one"
+    return {_step_place(wish.out): content, wish.out: window}, [told]
+
+
+def _step_model(opened: Opened, network: SpikingNetwork) -> tuple[bytes, Mapping[str, Any]]:
+    deployed = opened.deployed
+    if network is deployed.network:
+        return opened.content, deployed.about
+    known = {name: each for name, each in deployed.about.items() if name not in ("states", "emitters", "network")}
+    content = step_model(network, known)
+    return content, read_step_model(Path(STEP_MODEL), content, hashlib.sha256(content).hexdigest()).about
+
+
+def _verify_onnx(files: Mapping[Path, bytes], network: SpikingNetwork, samples: Any, expected: Any, wish: Wish) -> Any:
+    window = files[wish.out]
+    whole = expected_of(network, samples, network.schedule.steps)
+    yield require_equal(network, whole, "whole window in ONNX Runtime", *run_window_model(window, samples))
+
+
+def _write_torch(
+    opened: Opened, network: SpikingNetwork, wish: Wish, notes: list[str]
+) -> tuple[dict[Path, bytes], list[str]]:
+    if wish.out.suffix != ".py":
+        raise UsageError("E003", f"--out: {wish.out} is no Python module", "give a name that ends in .py")
+    about = {**source_of(opened), "approximations": notes}
+    text, weights = torch_files(network, about, wish.out.stem)
+    return {wish.out.with_suffix(".safetensors"): weights, wish.out: text}, []
+
+
+def _verify_torch(files: Mapping[Path, bytes], network: SpikingNetwork, samples: Any, expected: Any, wish: Wish) -> Any:
+    text, weights = files[wish.out], files[wish.out.with_suffix(".safetensors")]
+    yield require_equal(network, expected, "torch module", *run_module(text, weights, samples, expected.steps))
+
+
+FORMATS: Mapping[str, Format] = {
+    "nir": Format(lambda out: [out], _write_nir, _verify_nir),
+    "onnx": Format(lambda out: [out, _step_place(out)], _write_onnx, _verify_onnx),
+    "torch": Format(lambda out: [out, out.with_suffix(".safetensors")], _write_torch, _verify_torch),
+}

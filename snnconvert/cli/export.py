@@ -1,4 +1,4 @@
-"""``snnconvert export BUNDLE --to nir``: the network of a bundle in the forms that other tools run."""
+"""``snnconvert export BUNDLE --to nir|torch|onnx``: the network of a bundle in the forms that other tools run."""
 
 from pathlib import Path
 
@@ -11,12 +11,14 @@ EPILOG = """\b
 Examples:
   snnconvert export net_snn --to nir --out net.nir --verify
   snnconvert export net_snn --to nir --out net.nir --approximate max-pool
+  snnconvert export net_snn --to torch --out net.py     and net.safetensors
+  snnconvert export net_snn --to onnx --out net.onnx    and net.step.onnx
 """
 
 
 @click.command("export", epilog=EPILOG)
 @click.argument("bundle")
-@click.option("--to", "target", required=True, metavar="FORMAT", help="nir.")
+@click.option("--to", "target", required=True, metavar="FORMAT", help="nir, torch or onnx.")
 @click.option("--out", required=True, metavar="FILE", help="Where to write.")
 @click.option(
     "--nir-profile",

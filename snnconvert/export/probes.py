@@ -84,19 +84,18 @@ def _currents(network: SpikingNetwork, x: Tensor) -> dict[str, Tensor]:
 
 
 def _is_exact(network: SpikingNetwork, samples: Tensor, step: float) -> bool:
-    """Tell whether no sum over the samples can be rounded."""
-    unit = UNIT
+    """Tell whether no sum over the samples can be rounded: whether all are under 2^24 of what they are multiples of."""
+    unit = math.inf
     for name in _constant(network.graph, network):
-        for tensor in _tensors(network, name):
-            largest = float(tensor.abs().max())
-            if largest:
-                unit = min(unit, 2.0 ** (math.floor(math.log2(largest)) + 1 - BITS))
-    most = max(float(value.max()) for value in _values(network, samples.abs(), absolute=True).values())
-    return most <= HELD * unit * min(step, 1.0)
+        operator = network.graph.by_name[name].operator
+        for field, tensor in vars(operator).items():
+            if operator.role is Role.WEIGHTED and isinstance(tensor, Tensor) and bool(tensor.any()):
+                unit = min(unit, _unit(tensor) * (step if field in operator.weights else 1.0))
+    values = _values(network, samples.abs(), absolute=True)
+    most = max((float(value.max()) for name, value in values.items() if name != network.graph.input), default=0.0)
+    return most <= HELD * (step if unit == math.inf else unit)
 
 
-def _tensors(network: SpikingNetwork, name: str) -> list[Tensor]:
-    operator = network.graph.by_name[name].operator
-    if operator.role is not Role.WEIGHTED:
-        return []
-    return [value for value in vars(operator).values() if isinstance(value, Tensor) and value.numel()]
+def _unit(tensor: Tensor) -> float:
+    """Return what parameters on the grid are multiples of."""
+    return min(UNIT, 2.0 ** (math.floor(math.log2(float(tensor.abs().max()))) + 1 - BITS))

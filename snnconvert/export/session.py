@@ -56,6 +56,15 @@ def run_step_model(
         raise ModelError("E125", f"{where}: not what its metadata say ({told})", "make the bundle again") from None
 
 
+def run_window_model(content: bytes, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run a whole-window model (see window_model.py); return its output, and the spikes of each node, summed."""
+    session = onnx_session(content, "whole window")
+    names = [value.name for value in session.get_outputs()]
+    found = dict(zip(names, session.run(names, {"input": x.numpy()}), strict=True))
+    counts = {name.removeprefix("counts."): torch.from_numpy(found[name]) for name in names if "counts." in name[:7]}
+    return torch.from_numpy(found["output"]), counts
+
+
 def _initial(told: Mapping[str, Any], samples: int) -> Any:
     value = told["initial"]
     one = unpacked_numbers(value).reshape(told["shape"]) if isinstance(value, dict) else value

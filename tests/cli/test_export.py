@@ -122,3 +122,24 @@ def test_without_the_package_it_is_said_how_to_install_it(
     assert done.status == 5
     assert "nir is not installed" in done.complaint[0]
     assert "snnconvert[nir]" in done.complaint[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "names"), [("torch", ["n.py", "n.safetensors"]), ("onnx", ["n.onnx", "n.step.onnx"])]
+)
+@pytest.mark.parametrize("network", ["digits_cnn", "digits_resnet"])
+def test_other_formats_are_verified(
+    cli: Callable, made: dict[str, Path], work: Path, network: str, target: str, names: list[str]
+) -> None:
+    done = cli("export", made[network], "--to", target, "--out", names[0], "--verify")
+    assert done.status == 0, done.err
+    assert done.err.count("all equal") == 2
+    assert sorted(path.name for path in work.iterdir()) == sorted(names)
+    if target == "onnx":
+        assert (work / "n.step.onnx").read_bytes() == (made[network] / "snn.onnx").read_bytes()
+
+
+def test_a_module_needs_a_name_of_one(cli: Callable, bundle: Path) -> None:
+    done = cli("export", bundle, "--to", "torch", "--out", "net.pt")
+    assert done.status == 2
+    assert "no Python module" in done.complaint[0]

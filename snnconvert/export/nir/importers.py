@@ -1,4 +1,4 @@
-"""Runs a NIR graph in the simulators that are installed, with the helpers that are documented for them."""
+"""Runs a NIR graph in the simulators that are installed, with the helpers that are documented for them, or without."""
 
 import copy
 import importlib.util
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from snnconvert.export.nir_helpers import for_sinabs, for_spikingjelly
 
-Run = Callable[[Any, Tensor, int], tuple[Tensor, dict[str, Tensor]]]
+Run = Callable[..., tuple[Tensor, dict[str, Tensor]]]  # of a graph, samples and a number of steps
 
 
 def installed() -> dict[str, Run]:
@@ -19,12 +19,14 @@ def installed() -> dict[str, Run]:
     return {name: run for name, run in IMPORTERS.items() if importlib.util.find_spec(name) is not None}
 
 
-def run_spikingjelly(graph: Any, x: Tensor, steps: int) -> tuple[Tensor, dict[str, Tensor]]:
+def run_spikingjelly(graph: Any, x: Tensor, steps: int, helped: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
     """Run a graph in SpikingJelly."""
     from spikingjelly.activation_based.nir_exchange import import_from_nir
 
     graph = copy.deepcopy(graph)
-    model = for_spikingjelly(import_from_nir(graph, dt=1.0), graph, samples=len(x))
+    model = import_from_nir(graph, dt=1.0)
+    if helped:
+        for_spikingjelly(model, graph, samples=len(x))
     counts = _counted(model, graph, lambda output: output[0])
     total, state = torch.zeros(()), None
     with torch.no_grad():
@@ -34,14 +36,16 @@ def run_spikingjelly(graph: Any, x: Tensor, steps: int) -> tuple[Tensor, dict[st
     return total, counts
 
 
-def run_sinabs(graph: Any, x: Tensor, steps: int) -> tuple[Tensor, dict[str, Tensor]]:
+def run_sinabs(graph: Any, x: Tensor, steps: int, helped: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
     """Run a graph in sinabs."""
     import sinabs.nir
 
     graph = copy.deepcopy(graph)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nirtorch.load is deprecated, and sinabs uses it
-        model = for_sinabs(sinabs.nir.from_nir(graph, num_timesteps=steps), graph, samples=len(x))
+        model = sinabs.nir.from_nir(graph, num_timesteps=steps)
+    if helped:
+        for_sinabs(model, graph, samples=len(x))
     counts = _counted(model, graph, lambda output: output.unflatten(0, (len(x), steps)).sum(1))
     with torch.no_grad():
         output, _ = model(x.repeat_interleave(steps, 0))
