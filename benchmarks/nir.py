@@ -44,26 +44,27 @@ class Case:
     calib: str
     preprocess: str
     convert: Mapping[str, object]
+    samples: int = 100  # that it is calibrated and corrected on
 
 
 def cases(folder: Path) -> list[Case]:
     """Return the networks; one with parallel branches and pools of 2x2 is written into a folder."""
     average = {"max_pool": "average"}
     found = [
-        ("LeNet with average pools", "sequential", "mnist_sinabs_cnn_avgpool", {}),
-        ("LeNet-5", "sequential", "mnist_ademrahal_lenet5", average),
-        ("ResNet-8", "residual", "cifar10_mlperf_resnet8", {}),
-        ("ResNet-20", "residual", "cifar10_akamaster_resnet20", {}),
-        ("SqueezeNet 1.1", "concat", "squeezenet1.1_imagenet", average),
+        ("LeNet with average pools", "sequential", "mnist_sinabs_cnn_avgpool", {}, 100),
+        ("LeNet-5", "sequential", "mnist_ademrahal_lenet5", average, 100),
+        ("ResNet-8", "residual", "cifar10_mlperf_resnet8", {}, 100),
+        ("ResNet-20", "residual", "cifar10_akamaster_resnet20", {}, 100),
+        ("SqueezeNet 1.1", "concat", "squeezenet1.1_imagenet", average, 8),
     ]
     listed = [
-        Case(title, kind, path_of(name), BY_NAME[name].calib, BY_NAME[name].preprocess, options)
-        for title, kind, name, options in found
+        Case(title, kind, path_of(name), BY_NAME[name].calib, BY_NAME[name].preprocess, options, samples)
+        for title, kind, name, options, samples in found
     ]
     cifar = BY_NAME["cifar10_akamaster_resnet20"]
     write_branches(folder / "branches.onnx")
     branches = Case("two branches", "concat", str(folder / "branches.onnx"), cifar.calib, cifar.preprocess, {})
-    return [*listed, branches]
+    return [*listed[:-1], branches, listed[-1]]
 
 
 def run() -> Section:
@@ -103,7 +104,7 @@ def deployed(case: Case) -> SpikingNetwork:
     """Convert a network, and return what is read back from its step model, as of a bundle."""
     document = {
         "model": case.model,
-        "calib": {"path": case.calib, "samples": 100},
+        "calib": {"path": case.calib, "samples": case.samples},
         "eval": {"path": None, "samples": 16},
         "preprocess": case.preprocess,
         "convert": {"steps": [STEPS], **case.convert},

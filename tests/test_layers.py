@@ -37,6 +37,7 @@ LAYERS = [
     "pipeline",
     "inspection",
     "checking",
+    "api",
     "batch",
     "cli",
 ]
