@@ -32,8 +32,8 @@ fix: $(READY)  ## what style can be mended by itself
 bench: $(READY)  ## measure on the real networks and data (SNNCONVERT_DATA, default ../shared/data); about an hour
 	$(BIN)/python -m benchmarks
 
-peers: $(PEERS)/.ready  ## speed against SpikingJelly and sinabs, in a folder of their own; four minutes
-	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks peers
+peers: $(PEERS)/.ready  ## speed against SpikingJelly and sinabs, and the same spikes there; in a folder of their own; eight minutes
+	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks peers nir
 
 docs: $(READY)  ## write the table of operators again
 	$(BIN)/python docs/generate.py

@@ -31,8 +31,23 @@ class Progress(Protocol):
         """Something is likely wrong."""
 
 
-class Silent(Progress):
+class Silent:
     """Says nothing."""
+
+    def stage(self, name: str, total: int) -> None:
+        """Say nothing."""
+
+    def advance(self, samples: int) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def detail(self, text: str) -> None:
+        """Say nothing."""
+
+    def warn(self, text: str) -> None:
+        """Say nothing."""
 
 
 @dataclass

@@ -33,11 +33,13 @@ LAYERS = [
     "conversion",
     "explanation",
     "bundle",
+    "exporting",
     "checkpoints",
     "evaluation",
     "pipeline",
     "inspection",
     "checking",
+    "api",
     "batch",
     "cli",
 ]

@@ -24,6 +24,7 @@ VERBS = {
     "evaluate": "Run the network of a bundle on samples.",
     "check": "Compare a network with its baseline: PASS, FAIL or INCONCLUSIVE, for CI.",
     "batch": "Run many conversions from one file; running it again goes on.",
+    "export": "Write the network of a bundle for other tools: NIR, torch, ONNX.",
     "verify": "Check that a bundle is whole and unchanged.",
     "neuron": "Simulate one neuron under a constant current: spikes, rate, a picture.",
     "schema": "Print the JSON Schema of a configuration file, for editors.",

@@ -4,9 +4,10 @@ Inputs: ``input``, ``step`` (int64, from 0), ``state.<node>``, and ``state.<node
 a potential. Outputs: ``output`` (the estimate of the original output so far, in its units), ``next.<node>``,
 ``spikes.<node>``. The batch is symbolic. Each layer of neurons is a node of a model-local function; what it waits for
 (biases of a step, an onset) stands before and behind it. ``metadata_props["snnconvert"]`` tells, as JSON, what a
-simulator needs.
+simulator needs, and under ``network`` how the file is read back (see deployed.py).
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -42,6 +43,7 @@ class _Export:
         self.output = self.writer.fresh("output")
         self.states: dict[str, dict[str, object]] = {}
         self.emitters: dict[str, dict[str, object]] = {}
+        self.layers: dict[str, dict[str, object]] = {}  # by node: neurons and pools, as they are read back
         self.inputs = [
             helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", *self.graph.input_shape]),
             helper.make_tensor_value_info("step", TensorProto.INT64, []),
@@ -70,7 +72,12 @@ class _Export:
             ir_version=IR_VERSION,
             producer_name="snnconvert",
         )
-        document = {**metadata, "states": self.states, "emitters": self.emitters}
+        read_back = {
+            "pooling": self.network.pooling,
+            "output": self.values[self.graph.output],
+            "layers": self.layers,
+        }
+        document = {**metadata, "states": self.states, "emitters": self.emitters, "network": read_back}
         helper.set_model_props(model, {"snnconvert": json.dumps(document, sort_keys=True)})
         return model
 
@@ -88,16 +95,20 @@ class _Export:
         spikes = self.writer.fresh(f"spikes.{node.name}" if emits else node.name)
         shape = self.graph.shapes[node.name]
         told: dict[str, object] = {"kind": "pool"}
+        layer: dict[str, object] = {"input": inputs[0], "seen": inputs[0], "result": spikes}
+        self.layers[node.name] = layer
         if node.name in self.network.neurons:
             neuron = self.network.neurons[node.name]
             told = {"kind": "neuron", "cost": neuron.cost, "bits": neuron.bits}
+            layer |= {"neuron": neuron.name, "parameters": dataclasses.asdict(neuron), "biases": None}
             self.values[node.name] = self._neurons(node, neuron, inputs[0], spikes)
         elif self.network.decodes:
             told["cost"] = "single"
-            self.values[node.name] = self._decoded_pool(node, inputs[0], spikes)
+            self.values[node.name] = layer["result"] = self._decoded_pool(node, inputs[0], spikes)
         else:
-            self._pool(node, inputs[0], spikes)
+            layer["seen"], layer["result"] = self._pool(node, inputs[0], spikes)
             self.values[node.name] = spikes
+        layer["sent"] = self.values[node.name]
         if not emits:
             return
         self.outputs.append(helper.make_tensor_value_info(spikes, TensorProto.FLOAT, ["N", *shape]))
@@ -112,7 +123,8 @@ class _Export:
         current = self._in_time(node.inputs[0], value, depth)
         biased = current
         if node.name in self.network.biases:
-            bias = self.writer.node("Gather", [self._table(node.name), self._row(node.name, since)], self._new("bias"))
+            table = self.layers[node.name]["biases"] = self._table(node.name)
+            bias = self.writer.node("Gather", [table, self._row(node.name, since)], self._new("bias"))
             biased = self.writer.node("Add", [current, bias], self._new(f"{node.name}.current"))
         olds, news = [], []
         for name, initial in zip(neuron.states, neuron.initial_values, strict=True):
@@ -122,6 +134,7 @@ class _Export:
             old, new = self._state(node.name if first else f"{node.name}.{name}", shape, start)
             olds.append(old)
             news.append(new)
+        self.layers[node.name]["state"] = olds[0]
         function = neuron.onnx_function()
         self.functions[function.name] = function
         waits = schedule.start(depth) > 0 or schedule.stop(depth) is not None
@@ -216,8 +229,11 @@ class _Export:
         self.writer.node("Sub", [new, old], spikes)
         return new
 
-    def _pool(self, node: Node, value: str, output: str) -> None:
-        """Write a pool that counts its input: the exact form, or the gate (see the engine's layers for the algebra)."""
+    def _pool(self, node: Node, value: str, output: str) -> tuple[str, str]:
+        """Write a pool that counts its input: the exact form, or the gate (see the engine's layers for the algebra).
+
+        Return the value that its maximum is taken of, and that maximum.
+        """
         seen = self.graph.shapes[node.inputs[0]]
         old, new = self._state(node.name, seen, 0.0)
         self.writer.node("Add", [old, value], new)
@@ -228,11 +244,12 @@ class _Export:
             leading = self.writer.fresh(f"{node.name}.leading")
             node.operator.to_onnx(self.writer, [rank], [seen], leading)
             self.writer.node("Mod", [leading, two], output, fmod=1)
-            return
+            return rank, leading
         before, after = self.writer.fresh(f"{node.name}.before"), self.writer.fresh(f"{node.name}.now")
         node.operator.to_onnx(self.writer, [old], [seen], before)
         node.operator.to_onnx(self.writer, [new], [seen], after)
         self.writer.node("Sub", [after, before], output)
+        return new, after
 
     def _readout(self) -> None:
         """Write the estimate of the ANN's output: the mean of the readout so far, or what the step decodes to."""

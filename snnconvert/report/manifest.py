@@ -87,6 +87,29 @@ def verify_bundle(path: Path) -> None:
             raise _damaged(path, name, "is not in the manifest")
 
 
+def read_verified(path: Path, name: str, limit: int) -> bytes:
+    """Return one file of a bundle, where it is what the manifest says and has at most ``limit`` bytes.
+
+    Raises:
+        UsageError: ``path`` is no bundle (E001).
+        OutputError: the file is not in the manifest, missing, changed or larger (E403).
+    """
+    entry = read_manifest(path).get(name)
+    if entry is None:
+        raise _damaged(path, name, "is not in the manifest")
+    if entry.size > limit:
+        raise _damaged(path, name, f"has {entry.size} bytes, more than {limit}")
+    _verify_file(path, name, entry)
+    try:
+        with (path / name).open("rb") as stream:
+            content = stream.read(entry.size + 1)
+    except OSError as error:
+        raise _damaged(path, name, _reason(error)) from error
+    if hashlib.sha256(content).hexdigest() != entry.sha256:  # changed since it was verified
+        raise _damaged(path, name, "has changed")
+    return content
+
+
 def _verify_file(path: Path, name: str, entry: ManifestEntry) -> None:
     file = path / name
     try:

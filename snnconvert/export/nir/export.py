@@ -1,0 +1,77 @@
+"""A spiking network as a NIR file, and the file checked by running it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from snnconvert import __version__
+from snnconvert.errors import InternalError
+from snnconvert.export.nir.file import nir_bytes, read_nir
+from snnconvert.export.nir.importers import Run, installed
+from snnconvert.export.nir.interpreter import run_nir
+from snnconvert.export.nir.lowering import Profile, nir_graph
+from snnconvert.export.verification import Agreement, Expected, require_equal
+from snnconvert.network import SpikingNetwork
+from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
+
+
+def nir_file(
+    network: SpikingNetwork, source: Mapping[str, Any], profile: Profile, notes: list[str]
+) -> tuple[bytes, list[str]]:
+    """Return the bytes of a NIR file, and lines on what was written otherwise; ``source`` is told in its metadata.
+
+    Raises:
+        ModelError: NIR cannot express the network (E126).
+        OutputError: the package nir is not installed (E404).
+    """
+    resets = sorted({n.reset for n in network.neurons.values() if isinstance(n, IntegrateAndFire)})
+    begins = network.schedule.readout_from
+    about = {
+        **source,
+        "written_by": f"snnconvert {__version__}",
+        "profile": profile,
+        "T": network.schedule.steps,
+        "dt": 1.0,
+        "reset": ", ".join(resets),
+        "encoding": "the sample is the input of every time step",
+        "readout": f"the mean of the output over time steps, from step {begins} on",
+        "readout_from": begins,
+        "approximations": "; ".join(notes) or "none",
+    }
+    graph, written = nir_graph(network, about, profile)
+    return nir_bytes(graph), written
+
+
+def verify_nir(
+    content: bytes, network: SpikingNetwork, samples: Tensor, expected: Expected, profile: Profile
+) -> Iterator[Agreement | str]:
+    """Run the file in our own interpreter and in each importer that is installed; yield how each compares.
+
+    Of an importer that does not take the file, yield a line that says why.
+
+    Raises:
+        InternalError: spike counts or outputs differ from the engine's (E912).
+    """
+    runs: dict[str, Run] = {"interpreter": run_nir}
+    runs |= installed()
+    for by, run in runs.items():
+        graph = read_nir(content, by, profile == "portable")
+        try:
+            total, by_node = run(graph, samples, expected.steps)
+        except Exception as problem:
+            if by == "interpreter":
+                raise
+            told = str(problem).splitlines()[0][:160] if str(problem) else type(problem).__name__
+            yield f"{by} does not take it: {told}"
+            continue
+        counts = {_original(graph.nodes[name]): count for name, count in by_node.items()}
+        if counts.keys() != network.neurons.keys():
+            raise InternalError("E912", f"{by}: the file has other layers of neurons", "please report it")
+        yield require_equal(network, expected, by, total / expected.steps, counts)
+
+
+def _original(node: Any) -> str:
+    """Return the name that a layer has in the network."""
+    name = node.metadata["node"]
+    return name.decode() if isinstance(name, bytes) else str(name)

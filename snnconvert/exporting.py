@@ -1,0 +1,218 @@
+"""A bundle in the forms that other tools run: read back, written, checked by running it, and put in its place."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from snnconvert.conversion import Progress
+from snnconvert.errors import OutputError, UsageError
+from snnconvert.export.approximations import approximated
+from snnconvert.export.deployed import Deployed, read_step_model
+from snnconvert.export.nir.export import nir_file, verify_nir
+from snnconvert.export.nir.lowering import PROFILES, Profile
+from snnconvert.export.probes import exact_samples
+from snnconvert.export.session import run_step_model, run_window_model
+from snnconvert.export.step_model import step_model
+from snnconvert.export.torch_module import run_module, torch_files
+from snnconvert.export.verification import Agreement, expected_of, inexact, require_equal
+from snnconvert.export.window_model import window_model
+from snnconvert.load.onnx_file import MAX_BYTES
+from snnconvert.network import SpikingNetwork
+from snnconvert.report.manifest import read_verified, verify_bundle
+from snnconvert.report.single_file import check_place, write_whole
+
+STEP_MODEL = "snn.onnx"
+SAMPLES = 4  # that a file is verified on
+STEPS = 64  # at most
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user asks for: a format, a place, and what may be changed."""
+
+    to: str
+    out: Path
+    profile: Profile = "portable"
+    approximate: tuple[str, ...] = ()
+    verify: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A bundle, whole: what it deploys, and the bytes of its step model."""
+
+    path: Path
+    deployed: Deployed
+    content: bytes
+
+
+def open_bundle(path: Path) -> Opened:
+    """Verify a bundle against its manifest, and read back the network that its step model deploys.
+
+    Raises:
+        UsageError: it is no bundle (E001).
+        OutputError: a file of it is missing, changed or extra (E403).
+        ModelError: its step model is broken or hostile (E101 to E125).
+    """
+    verify_bundle(path)
+    content = read_verified(path, STEP_MODEL, MAX_BYTES)
+    where = path / STEP_MODEL
+    return Opened(path, read_step_model(where, content, hashlib.sha256(content).hexdigest()), content)
+
+
+def export(bundle: Path, wish: Wish, progress: Progress) -> dict[str, Any]:
+    """Write what a bundle deploys in another format; return a document of what was written and how it compares.
+
+    Raises:
+        SnnError: anything a user can meet; then nothing was written.
+    """
+    if wish.to not in FORMATS:
+        raise UsageError("E003", f"--to: unknown format '{wish.to}'", f"known: {', '.join(FORMATS)}")
+    if wish.profile not in PROFILES:
+        raise UsageError("E003", f"--nir-profile: no '{wish.profile}'", f"known: {', '.join(PROFILES)}")
+    for place in FORMATS[wish.to].places(wish.out):
+        check_place(place)
+        if os.path.lexists(place) and not wish.force:
+            raise OutputError("E401", f"{place}: exists already", "--force replaces it, --out FILE writes elsewhere")
+    opened = open_bundle(bundle)
+    network, notes = approximated(opened.deployed.network, wish.approximate)
+    for text in notes:
+        progress.warn(f"{text}: another network than the bundle's, with an accuracy of its own")
+    files, written = FORMATS[wish.to].write(opened, network, wish, notes)
+    if network.stop_lead is not None:
+        written.append("samples stop early where evaluate.py runs the network; in this file all take every step")
+    for text in written:
+        progress.note(text)
+    compared = verified(opened, network, files, wish, progress) if wish.verify else None
+    for place, content in files.items():
+        write_whole(place, content)
+    return {
+        "schema": "snnconvert/export/1",
+        "bundle": str(bundle),
+        "to": wish.to,
+        "files": {str(place): hashlib.sha256(content).hexdigest() for place, content in files.items()},
+        "approximations": notes,
+        "notes": written,
+        "verified": compared,
+    }
+
+
+def verified(
+    opened: Opened, network: SpikingNetwork, files: Mapping[Path, bytes], wish: Wish, progress: Progress
+) -> list[dict[str, Any]]:
+    """Compare the bundle's step model with the engine, and the files with it; both on samples with exact sums.
+
+    Raises:
+        InternalError: spike counts or outputs differ (E912).
+    """
+    deployed, found = opened.deployed, []
+    steps = min(deployed.network.schedule.steps, STEPS)
+    samples = exact_samples(deployed.network, SAMPLES)
+    for why in inexact(deployed.network):
+        progress.note(f"not every sum is exact: {why}")
+    said = expected_of(deployed.network, samples, steps)
+    taken = steps + deployed.network.latency
+    output, counts = run_step_model(opened.content, deployed.about, samples, taken, STEP_MODEL)
+    found.append(require_equal(deployed.network, said, f"{STEP_MODEL} in ONNX Runtime", output, counts))
+    progress.note(f"verified, {found[-1]}")
+    expected = said if network is deployed.network else expected_of(network, samples, steps)
+    for each in FORMATS[wish.to].verify(files, network, samples, expected, wish):
+        progress.note(f"verified, {each}" if isinstance(each, Agreement) else each)
+        if isinstance(each, Agreement):
+            found.append(each)
+    return [each.document() for each in found]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format: the places that it takes beside ``--out``, how it is written, and how it is verified."""
+
+    places: Callable[[Path], list[Path]]
+    write: Callable[[Opened, SpikingNetwork, Wish, list[str]], tuple[dict[Path, bytes], list[str]]]
+    verify: Callable[..., Any]
+
+
+def _write_nir(
+    opened: Opened, network: SpikingNetwork, wish: Wish, notes: list[str]
+) -> tuple[dict[Path, bytes], list[str]]:
+    content, written = nir_file(network, source_of(opened), wish.profile, notes)
+    start = {n.initial_values[0] for n in network.neurons.values()}
+    if network.potentials or start != {0.0}:
+        written.append(
+            "NIR has no initial potential: readers start at 0, unless snnconvert.export.nir_helpers tells them"
+        )
+    return {wish.out: content}, written
+
+
+def _verify_nir(files: Mapping[Path, bytes], network: SpikingNetwork, samples: Any, expected: Any, wish: Wish) -> Any:
+    # a readout that begins late is the reader's business: the file is compared from its first step on
+    plain = network if not network.schedule.readout_from else _from_the_first_step(network)
+    expected = expected if plain is network else expected_of(plain, samples, expected.steps)
+    return verify_nir(files[wish.out], plain, samples, expected, wish.profile)
+
+
+def _from_the_first_step(network: SpikingNetwork) -> SpikingNetwork:
+    return replace(network, schedule=replace(network.schedule, readout_from=0))
+
+
+def source_of(opened: Opened) -> dict[str, Any]:
+    """Return what an exported file says of where it is from."""
+    about = opened.deployed.about
+    told = {name: about[name] for name in ("model", "input", "classes", "preprocess", "version") if name in about}
+    return {"source": {**told, "step_model_sha256": opened.deployed.sha256}}
+
+
+def _step_place(out: Path) -> Path:
+    return out.with_suffix(".step.onnx")
+
+
+def _write_onnx(
+    opened: Opened, network: SpikingNetwork, wish: Wish, notes: list[str]
+) -> tuple[dict[Path, bytes], list[str]]:
+    """Write one time step as it was deployed, and all of them in one model."""
+    content, about = _step_model(opened, network)
+    steps = network.schedule.steps + network.latency
+    window = window_model(content, about, steps)
+    told = f"'{wish.out.name}' runs {steps} time steps in one call, '{_step_place(wish.out).name}' one"
+    return {_step_place(wish.out): content, wish.out: window}, [told]
+
+
+def _step_model(opened: Opened, network: SpikingNetwork) -> tuple[bytes, Mapping[str, Any]]:
+    deployed = opened.deployed
+    if network is deployed.network:
+        return opened.content, deployed.about
+    known = {name: each for name, each in deployed.about.items() if name not in ("states", "emitters", "network")}
+    content = step_model(network, known)
+    return content, read_step_model(Path(STEP_MODEL), content, hashlib.sha256(content).hexdigest()).about
+
+
+def _verify_onnx(files: Mapping[Path, bytes], network: SpikingNetwork, samples: Any, expected: Any, wish: Wish) -> Any:
+    window = files[wish.out]
+    whole = expected_of(network, samples, network.schedule.steps)
+    yield require_equal(network, whole, "whole window in ONNX Runtime", *run_window_model(window, samples))
+
+
+def _write_torch(
+    opened: Opened, network: SpikingNetwork, wish: Wish, notes: list[str]
+) -> tuple[dict[Path, bytes], list[str]]:
+    if wish.out.suffix != ".py":
+        raise UsageError("E003", f"--out: {wish.out} is no Python module", "give a name that ends in .py")
+    about = {**source_of(opened), "approximations": notes}
+    text, weights = torch_files(network, about, wish.out.stem)
+    return {wish.out.with_suffix(".safetensors"): weights, wish.out: text}, []
+
+
+def _verify_torch(files: Mapping[Path, bytes], network: SpikingNetwork, samples: Any, expected: Any, wish: Wish) -> Any:
+    text, weights = files[wish.out], files[wish.out.with_suffix(".safetensors")]
+    yield require_equal(network, expected, "torch module", *run_module(text, weights, samples, expected.steps))
+
+
+FORMATS: Mapping[str, Format] = {
+    "nir": Format(lambda out: [out], _write_nir, _verify_nir),
+    "onnx": Format(lambda out: [out, _step_place(out)], _write_onnx, _verify_onnx),
+    "torch": Format(lambda out: [out, out.with_suffix(".safetensors")], _write_torch, _verify_torch),
+}

@@ -1,0 +1,85 @@
+"""The verbs as functions, with the command line's results and refusals."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import snnconvert
+from snnconvert.api import convert, evaluate, simulate
+from snnconvert.errors import DataError, OutputError, UsageError
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("sets")
+    for name, source in (("calib", "digits_calib"), ("eval", "digits_test")):
+        with np.load(MODELS / f"{source}.npz") as data:
+            np.savez(folder / f"{name}.npz", images=data["images"][:40], labels=data["labels"][:40])
+    return folder / "calib.npz", folder / "eval.npz"
+
+
+@pytest.fixture(scope="module")
+def made(sets: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> "snnconvert.Bundle":
+    calib, test = sets
+    out = tmp_path_factory.mktemp("made") / "net_snn"
+    model = MODELS / "digits_mlp.onnx"
+    return convert(model, calib=calib, eval=test, out=out, preprocess="scale=1/16", steps=[2, 4])
+
+
+def samples(path: Path) -> np.ndarray:
+    with np.load(path) as data:
+        return (data["images"].astype(np.float32) / 16).reshape(-1, 1, 8, 8)
+
+
+def test_the_engine_gives_the_accuracy_of_the_metrics(made: "snnconvert.Bundle", sets: tuple[Path, Path]) -> None:
+    with np.load(sets[1]) as data:
+        labels = data["labels"]
+    readouts = list(made.simulate(samples(sets[1]), [2, 4]))
+    rows = made.metrics["steps"]
+    assert [readout.t for readout in readouts] == [2, 4]
+    assert rows[-1]["accuracy"] == pytest.approx(float(np.mean(readouts[-1].estimate.argmax(1).numpy() == labels)))
+    assert made.metrics == json.loads((made.path / "metrics.json").read_text())
+
+
+def test_a_loaded_bundle_is_the_one_that_was_made(made: "snnconvert.Bundle", sets: tuple[Path, Path]) -> None:
+    loaded = snnconvert.load_bundle(made.path)
+    x = torch.from_numpy(samples(sets[1]))
+    (one,), (other,) = made.simulate(x, [4]), simulate(str(made.path), x, [4])
+    assert torch.equal(one.estimate, other.estimate)
+    assert loaded.about["preprocess"] == made.about["preprocess"]
+    assert loaded.network.schedule.steps == 4
+
+
+def test_evaluation_is_that_of_the_command(made: "snnconvert.Bundle", sets: tuple[Path, Path]) -> None:
+    document = evaluate(made.path, sets[1], [4])
+    assert document["steps"][0]["accuracy"] == made.metrics["steps"][-1]["accuracy"]
+    assert document["samples"] == 40
+
+
+def test_a_bundle_is_exported(made: "snnconvert.Bundle", tmp_path: Path) -> None:
+    document = made.export("onnx", tmp_path / "net.onnx", verify=True)
+    assert {each["differing"] for each in document["verified"]} == {0}
+    assert (tmp_path / "net.onnx").is_file()
+
+
+def test_refusals_are_those_of_the_command(made: "snnconvert.Bundle", sets: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no bundle"):
+        snnconvert.load_bundle(tmp_path)
+    with pytest.raises(OutputError, match="exists already"):
+        convert(MODELS / "digits_mlp.onnx", calib=sets[0], out=made.path, preprocess="scale=1/16", steps=[4])
+    with pytest.raises(UsageError, match="stepz"):
+        convert(MODELS / "digits_mlp.onnx", calib=sets[0], out=tmp_path / "x_snn", stepz=[4])
+    with pytest.raises(DataError, match=r"expected samples \(N, 1, 8, 8\), got \(40, 64\)"):
+        made.simulate(samples(sets[1]).reshape(40, 64), [4])
+    with pytest.raises(UsageError, match="ascending"):
+        made.simulate(samples(sets[1]), [4, 2])
+
+
+def test_other_names_are_no_attributes() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'load_bundles'"):
+        _ = snnconvert.load_bundles
