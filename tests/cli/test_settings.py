@@ -71,6 +71,7 @@ def test_every_option_may_come_from_the_environment(
         "PER_CHANNEL": "false",
         "MAX_POOL": "gate",
         "WEIGHTS": "int8",
+        "STOP": "6.5",
         "INPUT_SHAPE": "N,1,8,8",
         "OUTPUT_NAME": "logits",
         "TRUST_MODEL": "true",
@@ -112,6 +113,7 @@ def test_every_option_may_come_from_the_environment(
             "onset_delay": 0,
             "warm_up": 0.0,
             "readout_from": 0,
+            "stop": 6.5,
         },
         "neuron": {},
         "seed": 3,
@@ -130,7 +132,7 @@ def test_config_of_a_bundle_repeats_the_run(cli: Callable, job: list[str], monke
     assert names == sorted(path.name for path in Path().iterdir())
     for name in names:
         assert (again / name).read_bytes() == Path(name).read_bytes() or name == "run.json", name
-    assert len(read_manifest(again)) == 8
+    assert len(read_manifest(again)) == 9
 
 
 def test_batch_size_changes_no_accuracy(cli: Callable, job: list[str]) -> None:
