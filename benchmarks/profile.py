@@ -95,8 +95,8 @@ def run() -> Section:
     rows = [row for network in made for row in _profiled(network, peak, copied)]
     verdict = (
         f"One thread. This machine adds up weights of spikes at {peak:.1f} G/s where every input fires (64 to 64 "
-        f"channels, 3 x 3), and copies {copied:.1f} GB/s of memory: the shares of peak are of these. Looking for spikes is "
-        "what a layer takes without any: to read its input, to write its sums, and the steps of its neurons."
+        f"channels, 3 x 3), and copies {copied:.1f} GB/s of memory: the shares of peak are of these. Looking for "
+        "spikes is what a layer takes without any: to read its input, to write its sums, and the steps of its neurons."
     )
     header = ["network, T = 32", "an image", "share", "rate", "of peak"]
     return Section("profile", "Where the time goes", header, rows, verdict, machine())
