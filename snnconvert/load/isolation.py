@@ -6,6 +6,7 @@ memory. That is isolation from accidents and exhaustion, no security boundary.
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import resource
@@ -102,6 +103,7 @@ def _work(writer: int, work: Callable[[], bytes], limits: Limits) -> None:
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
         _limit(limits)
+        gc.freeze()  # a collection that goes through the parent's objects copies all their pages
         with os.fdopen(writer, "wb") as stream:
             for part in _answer(work):
                 stream.write(part)
