@@ -12,7 +12,7 @@ from snnconvert.calibrate.collect import channels_last
 from snnconvert.graph import Graph
 from snnconvert.network import SpikingNetwork
 from snnconvert.simulate.buffers import Buffers
-from snnconvert.simulate.layers import DecodedPoolLayer, GateLayer, Layer, NeuronLayer, PoolLayer, ordered
+from snnconvert.simulate.layers import DecodedPoolLayer, GateLayer, Layer, NeuronLayer, PoolLayer, as_floats, ordered
 from snnconvert.simulate.synapses import Evaluation
 
 
@@ -104,9 +104,10 @@ class Blocks:
             return Span(first, last, spikes)
         if node.name not in self._plan.stateful:
             return Span(first, last, node.evaluate(inputs))
+        block = as_floats(inputs[0])
         if node.name not in self.layers:
-            self.layers[node.name] = self._pool(node.name, inputs[0][: self.samples])
-        return Span(first, last, self.layers[node.name].advance(inputs[0], last - first, True, first))
+            self.layers[node.name] = self._pool(node.name, block[: self.samples])
+        return Span(first, last, self.layers[node.name].advance(block, last - first, True, first))
 
     def _fire(self, node: Evaluation, window: tuple[int, int]) -> Span | None:
         """Let a layer of neurons take the steps of a block in which it may receive or fire."""

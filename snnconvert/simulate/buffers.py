@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Buffers:
-    """Lends float32 blocks on a CPU, and takes them back when no living value lies in them."""
+    """Lends blocks of spikes on a CPU, and takes them back when no living value lies in them."""
 
     def __init__(self) -> None:
         self._free: dict[int, list[Tensor]] = {}  # by their number of elements
@@ -18,7 +18,7 @@ class Buffers:
         """Return room for values of this shape, in the engine's memory order (images: channels last)."""
         size = prod(shape)
         free = self._free.get(size)
-        room = free.pop() if free else torch.empty(size)
+        room = free.pop() if free else torch.empty(size, dtype=torch.bool)
         self._lent[room.data_ptr()] = room
         if len(shape) != 4:
             return room.view(shape)

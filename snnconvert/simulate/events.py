@@ -1,9 +1,10 @@
 """Convolutions over spikes, by adding up the weights of those that arrive (numba, CPU).
 
-Most inputs of a spiking network are zero in a step. Of the rows of an image under the windows of one row of outputs,
-the inputs that are not zero become a list of events, column by column; those under one window lie behind each other.
-An output is its bias and the sum of their weights: a fraction of a dense convolution, and a sum in one order, whatever
-batch, block or thread the output belongs to.
+Most inputs of a spiking network are zero in a step. A window of 3 x 3 is swept over the inputs (sweeps.py). For any
+other, of the rows of an image under the windows of one row of outputs, the inputs that are not zero become a list of
+events, column by column; those under one window lie behind each other. An output is its bias and the sum of their
+weights: a fraction of a dense convolution, and a sum in one order, whatever batch, block or thread the output belongs
+to.
 """
 
 import numba
@@ -12,24 +13,32 @@ from numpy.typing import NDArray
 
 from snnconvert.compiled import compiled_for_one
 from snnconvert.simulate.fused import advance
-from snnconvert.simulate.rows import SWEPT, sum_rows, sweep_row
-from snnconvert.simulate.vectors import GRADED, GROUP, append_events, append_values
+from snnconvert.simulate.rows import sum_rows
+from snnconvert.simulate.sweeps import SIDE, WORD, begin_row, find_spikes, sweep_row
+from snnconvert.simulate.vectors import GRADED, GROUP, append_events, append_spikes, append_values
 
 Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 
 Shape = tuple[int, int, int, int]
 Window = tuple[int, int, int, int, int, int]
-Tiling = tuple[int, int, int, int, int, int]
+Source = tuple[int, int, bool, bool]
+Room = tuple[NDArray[np.int32], Floats, NDArray[np.int64]]
+Tiling = tuple[int, int, int, int, int, bool]
 
-ROOM = 8192  # inputs under the rows of outputs that are computed together, unless one row has more
-CURRENTS = 4096  # and numbers of their currents, over all steps
+ROOM = 8192  # inputs under the rows of outputs that are listed together, unless one row has more
+CURRENTS = 2**16  # currents that wait for their neurons
+ROWS = (
+    8  # of outputs that are computed together, though there be more of these: rows around them are swept for them, too
+)
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
 def _rows(
-    x: Floats,
+    x: Bytes,
     image: int,
     shape: Shape,
+    source: Source,
     window: Window,
     width_out: int,
     rows: tuple[int, int],
@@ -39,19 +48,19 @@ def _rows(
     bias: Floats,
     out: Floats,
     to: int,
-    other: Floats,
+    other: Bytes,
     at: int,
     factor: Floats,
-    room: tuple[NDArray[np.int32], Floats, NDArray[np.int64]],
+    room: Room,
 ) -> None:
     """Write the rows ``[rows[0], rows[1])`` of one image's outputs to ``out[to:]``; see :func:`convolve`.
 
-    ``factor`` times what stands at ``other[at:]`` is added, unless ``at`` is negative. ``room`` is for events, their
-    values, and where those of each row and column start.
+    ``factor`` times what stands at ``other[at:]`` is added, unless ``at`` is negative.
     """
     _, height, width, channels = shape
+    pool_h, pool_w, packed, other_packed = source
     kernel_h, kernel_w, stride_h, stride_w, top_padding, left_padding = window
-    kind, lanes, tiles, row_size, outputs, blocks = tiling
+    kind, lanes, tiles, row_size, outputs, _ = tiling
     events, values, starts = room[0].ctypes.data, room[1].ctypes.data, room[2]
     inputs, weights_, scales, biases = x.ctypes.data, weights.ctypes.data, scale.ctypes.data, bias.ctypes.data
     outs, others, factors = out.ctypes.data, other.ctypes.data, factor.ctypes.data
@@ -64,59 +73,136 @@ def _rows(
         for w in range(width):
             starts[begin + w] = n
             for k in range(max(0, -top), min(kernel_h, height - top)):
-                source = ((image * height + top + k) * width + w) * channels
                 place = (w * kernel_h + k) * channels
-                for c in range(0, channels, GROUP):
-                    if kind == GRADED:
-                        append_values(inputs, source + c, channels - c, values, n)
-                    n = append_events(inputs, source + c, channels - c, place + c, row_size, events, n)
+                row_in = (image * height + top + k) * pool_h
+                while row_in < (image * height + top + k + 1) * pool_h:
+                    pixel = (row_in * width + w) * pool_w
+                    while pixel < (row_in * width + w + 1) * pool_w:
+                        at_in = pixel * channels
+                        if packed:
+                            n = append_spikes(inputs, at_in, channels, place, row_size, events, n)
+                        else:
+                            if kind == GRADED:
+                                append_values(inputs, at_in, channels, values, n)
+                            n = append_events(inputs, at_in, channels, place, row_size, events, n)
+                        pixel += 1
+                    row_in += 1
         starts[begin + width] = n
     for tile in range(tiles):
         channel = tile * lanes
-        form = kind, lanes, weights_, events, values, scales, biases, channel, outputs - channel, outs, others, factors
+        form = (
+            *(kind, lanes, weights_, events, values, scales, biases, channel, outputs - channel, outs),
+            *(others, int(other_packed), factors),
+        )
         for row in range(rows[0], rows[1]):
             begin = (row - rows[0]) * (width + 1)
             pixel = (row - rows[0]) * width_out * outputs + channel
             start = to + pixel, (at + pixel if at >= 0 else at)
-            if blocks == SWEPT:
-                first, shift = room[2].ctypes.data + 8 * begin, tile * column * row_size
-                swept = first, width, column * row_size, shift, left_padding, width_out, outputs, *start
-                sweep_row(form, swept)
-                continue
             for w in range(width_out):
                 place = w * stride_w - left_padding
                 first = starts[begin + min(max(0, place), width)]
                 last = starts[begin + max(0, min(width, place + kernel_w))]
                 shift = (tile * (zero + 1) - place * column) * row_size
                 none = (tile * (zero + 1) + zero) * row_size
-                source = start[1] + w * outputs if at >= 0 else at
-                where = first, last, shift, none, start[0] + w * outputs, source
+                added = start[1] + w * outputs if at >= 0 else at
+                where = first, last, shift, none, start[0] + w * outputs, added
                 sum_rows(form, where)
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def _room(rows: int, shape: Shape, window: Window, graded: bool) -> tuple[NDArray[np.int32], Floats, NDArray[np.int64]]:
-    size = rows * window[0] * shape[2] * shape[3] + GROUP
-    return (
-        np.empty(size, np.int32),
-        np.empty(size if graded else 1, np.float32),
-        np.empty(rows * (shape[2] + 1), np.int64),
-    )
+def _sweep(
+    x: Bytes,
+    image: int,
+    shape: Shape,
+    source: Source,
+    window: Window,
+    space: tuple[int, int],
+    rows: tuple[int, int],
+    weights: Floats,
+    tiling: Tiling,
+    scale: Floats,
+    bias: Floats,
+    out: Floats,
+    to: int,
+    other: Bytes,
+    at: int,
+    factor: Floats,
+    words: NDArray[np.int64],
+    outside: Floats,
+) -> None:
+    """Write the same as :func:`_rows`. ``words`` are for bits of inputs, ``outside`` for sums that nobody reads."""
+    _, height, width, channels = shape
+    pool_h, pool_w, packed, other_packed = source
+    above, left = window[4], window[5]
+    kind, lanes, tiles, size, outputs, _ = tiling
+    width_out, pixels, chunks = space[1], width * pool_w, (channels + WORD - 1) // WORD
+    # addresses to reckon with are signed: numba makes floats of mixed numbers
+    inputs, found, nowhere = x.ctypes.data, np.int64(words.ctypes.data), np.int64(outside.ctypes.data)
+    weights_, scales, biases = weights.ctypes.data, scale.ctypes.data, bias.ctypes.data
+    outs, others, factors = out.ctypes.data, other.ctypes.data, factor.ctypes.data
+    top = max(0, rows[0] - above) * pool_h
+    bottom = min(height, rows[1] - above + SIDE - 1) * pool_h
+    for row in range(top, bottom):
+        for chunk in range(chunks):
+            begin = (image * height * pool_h + row) * pixels * channels + chunk * WORD
+            where = found + 8 * ((row - top) * chunks + chunk) * pixels
+            find_spikes(inputs, begin, pixels, channels, min(WORD, channels - chunk * WORD), int(packed), where)
+    for tile in range(tiles):
+        channel = tile * lanes
+        form = (
+            *(kind, lanes, weights_, 0, inputs, scales, biases, channel, outputs - channel, outs),
+            *(others, int(other_packed), factors),
+        )
+        for row in range(rows[0], rows[1]):
+            moved = (row - rows[0]) * width_out * outputs + channel
+            begin_row(form, (width_out, outputs, to + moved, at + moved if at >= 0 else at))
+        for chunk in range(chunks):
+            shift = (tile * channels + chunk * WORD) * size
+            for row in range(top, bottom):
+                begin = (image * height * pool_h + row) * pixels * channels + chunk * WORD
+                where = found + 8 * ((row - top) * chunks + chunk) * pixels
+                first = row // pool_h + above - rows[0]  # of the three rows of outputs, from the last to the first
+                count, step = rows[1] - rows[0], 4 * width_out * outputs
+                base = np.int64(outs) + 4 * (to + channel)
+                reached = (
+                    base + first * step if 0 <= first < count else nowhere,
+                    base + (first - 1) * step if 0 <= first - 1 < count else nowhere,
+                    base + (first - 2) * step if 0 <= first - 2 < count else nowhere,
+                )
+                places = where, width, pool_w, begin, channels, shift, size, left, width_out, outputs
+                sweep_row(form, (*places, *reached))
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _room(rows: int, shape: Shape, source: Source, window: Window, graded: bool, swept: bool) -> Room:
+    """Return room for lists: events, their values, and where those of each row and column start."""
+    size = 0 if swept else rows * window[0] * source[0] * source[1] * shape[2] * shape[3] + GROUP
+    starts = np.empty(0 if swept else rows * (shape[2] + 1), np.int64)
+    return np.empty(size, np.int32), np.empty(size if graded else 0, np.float32), starts
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _words(rows: int, shape: Shape, source: Source, row_size: int, swept: bool) -> tuple[NDArray[np.int64], Floats]:
+    """Return room for sweeps: bits of the inputs under so many rows of outputs, and a row outside of them."""
+    words = (rows + SIDE - 1) * source[0] * shape[2] * source[1] * ((shape[3] + WORD - 1) // WORD)
+    return np.empty(words if swept else 0, np.int64), np.empty(row_size if swept else 0, np.float32)
 
 
 @compiled_for_one
 def convolve(
-    x: Floats,
+    x: Bytes,
     shape: Shape,
+    source: Source,
     window: Window,
     space: tuple[int, int],
     weights: Floats,
     tiling: Tiling,
     scale: Floats,
     bias: Floats,
-    other: Floats,
+    other: Bytes,
     factor: Floats,
     out: Floats,
+    spikes: Bytes,
     drive: Floats,
     potential: Floats,
     count: Floats,
@@ -126,53 +212,55 @@ def convolve(
 ) -> None:
     """Fill ``out (N, OH, OW, O)`` with the convolution of ``x (N, H, W, C)`` and ``factor`` times ``other``, if any.
 
-    Arrays are flat; ``shape`` is that of x, ``window`` kernel, stride and padding before, ``space`` ``(OH, OW)``.
+    Arrays are flat, ``x`` and ``other`` as bytes. ``source`` says how they are to be read: the height and width of the
+    windows of x whose sum an input is, and whether x, and other, are spikes of a byte each, or floats. ``shape`` is
+    that of the inputs, ``window`` kernel, stride and padding before, ``space`` ``(OH, OW)``.
     ``weights`` are rows of ``lanes`` outputs by (tile, column, row, channel) and one of zeros behind each tile; where a
-    window is swept over a row, (tile, row, channel), with ``lanes`` outputs for each column. ``tiling`` is (kind,
-    lanes, tiles, floats of a row, O, columns of a row). ``scale`` multiplies the sums of 8-bit weights; it, ``bias``
+    window is swept, by (tile, channel), with ``lanes`` outputs for each of its places. ``tiling`` is (kind, lanes,
+    tiles, floats of a row, O, whether it is swept). ``scale`` multiplies the sums of 8-bit weights; it, ``bias``
     and ``factor`` have ``tiles * lanes`` numbers.
 
     With ``steps``, N is (T, samples), and integrate-and-fire neurons take those steps under that current, which is then
-    nowhere in memory whole: ``out`` gets their spikes. For ``drive``, their own bias, and the others see
-    :func:`~snnconvert.simulate.fused.integrate_and_fire`.
+    nowhere in memory whole: ``spikes`` gets what they send, a byte each, and ``out`` nothing. For ``drive``, their own
+    bias, and the others see :func:`~snnconvert.simulate.fused.integrate_and_fire`.
     """
     height, width = space
+    outputs, swept = tiling[4], tiling[5]
     block = max(steps, 1)
     samples = shape[0] // block
-    row_size = width * tiling[4]
+    row_size = width * outputs
     neurons = height * row_size
-    rows = max(1, min(height, ROOM // (window[0] * shape[2] * shape[3]), CURRENTS // (block * row_size)))
+    rows = min(height, max(ROWS, CURRENTS // row_size))
+    together = max(1, min(block, CURRENTS // (rows * row_size)))  # steps
+    listed = max(1, ROOM // (window[0] * source[0] * source[1] * shape[2] * shape[3]))
     strips = (height + rows - 1) // rows
     next_row = neurons if drive.size > neurons else 0
+    current = np.empty(together * rows * row_size if steps else 0, np.float32)
+    room = _room(min(listed, rows), shape, source, window, tiling[0] == GRADED, swept)
+    words = _words(rows, shape, source, row_size, swept)
     for job in range(samples * strips):
         sample, first = job // strips, job % strips * rows
         last = min(first + rows, height)
-        room = _room(last - first, shape, window, tiling[0] == GRADED)
         start, size = first * row_size, (last - first) * row_size
-        current = np.empty(steps * size, np.float32)
-        for step in range(block):
-            at = ((step * samples + sample) * height + first) * row_size
-            source = at if other.size else -1
-            target, to = (current, step * size) if steps else (out, at)
-            _rows(
-                x,
-                step * samples + sample,
-                shape,
-                window,
-                width,
-                (first, last),
-                weights,
-                tiling,
-                scale,
-                bias,
-                target,
-                to,
-                other,
-                source,
-                factor,
-                room,
-            )
-        if steps:
-            place, total = sample * neurons + start, samples * neurons
-            states = potential, count, place, out, total, size
-            advance(current, 0, size, drive, start, next_row, *states, steps, silent, subtract)
+        for begin in range(0, block, together):
+            stop = min(begin + together, block)
+            for step in range(begin, stop):
+                image = step * samples + sample
+                at = (image * height + first) * row_size
+                added = at if other.size else -1
+                target, to = (current, (step - begin) * size) if steps else (out, at)
+                layer = weights, tiling, scale, bias
+                if swept:
+                    sums = target, to, other, added, factor
+                    _sweep(x, image, shape, source, window, space, (first, last), *layer, *sums, *words)
+                    continue
+                for row in range(first, last, listed):
+                    moved = (row - first) * row_size
+                    sums = target, to + moved, other, (added + moved if added >= 0 else added), factor
+                    some = row, min(row + listed, last)
+                    _rows(x, image, shape, source, window, width, some, *layer, *sums, room)
+            if steps:
+                place, total = sample * neurons + start, samples * neurons
+                states = potential, count, place, spikes[begin * total :], total, size
+                bias_at, silent_now = start + begin * next_row, max(0, min(silent, stop) - begin)
+                advance(current, 0, size, drive, bias_at, next_row, *states, stop - begin, silent_now, subtract)

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnconvert.compiled import compiled, compiled_for_one
-from snnconvert.simulate.firing import fire
+from snnconvert.simulate.firing import fire, fire_into_sums
 from snnconvert.simulate.vectors import LANES
 
 Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 CHUNK = 4096  # neurons that a thread takes at once
 
 
@@ -27,7 +28,7 @@ def advance(
     potential: Floats,
     count: Floats,
     first: int,
-    spikes: Floats,
+    spikes: Bytes,
     size: int,
     number: int,
     steps: int,
@@ -39,24 +40,22 @@ def advance(
     The next step is ``stride`` further in the currents, ``next_row`` in the biases, if there are any, and ``size`` in
     the spikes.
     """
-    currents, biased = current.ctypes.data, bias.size > 0
-    # a vector that is masked out still wants an address that exists: the processor stumbles over others
-    biases = bias.ctypes.data if biased else currents
+    currents, biases, biased = current.ctypes.data, bias.ctypes.data, bias.size > 0
     potentials, counts, sent = potential.ctypes.data, count.ctypes.data, spikes.ctypes.data
     timing = stride, next_row, size, steps, silent
     whole = number // LANES[-1] * LANES[-1]
     for i in range(0, whole, LANES[-1]):
         arrays = currents, at + i, biases, row + i, potentials, counts, sent, first + i, first + i
-        fire(arrays, timing, LANES[-1], biased, subtract, False)
+        fire(arrays, timing, LANES[-1], biased, subtract)
     if whole < number:
         arrays = currents, at + whole, biases, row + whole, potentials, counts, sent, first + whole, first + whole
-        fire(arrays, timing, number - whole, biased, subtract, False)
+        fire(arrays, timing, number - whole, biased, subtract)
 
 
 @compiled_for_one
 def integrate_and_fire(
     current: Floats,
-    spikes: Floats,
+    spikes: Bytes,
     neurons: int,
     bias: Floats,
     potential: Floats,
@@ -65,7 +64,7 @@ def integrate_and_fire(
     silent: int,
     subtract: bool,
 ) -> None:
-    """Advance ``potential`` and ``count (N, E)`` by some steps, and fill ``spikes (T, N, E)``.
+    """Advance ``potential`` and ``count (N, E)`` by some steps, and fill ``spikes (T, N, E)`` with 0 and 1.
 
     Arrays are flat, E is ``neurons``. ``current`` is ``(T, N, E)``, or ``(N, E)`` where it is the same at every step.
     ``bias`` is ``(T, E)``, ``(E,)`` where it is the same at every step, or empty. In the first ``silent`` steps neither
@@ -109,8 +108,8 @@ def sum_spikes(
     stride = initial.size if current.size > initial.size else 0
     next_row = neurons if bias.size > neurons else 0
     biased, lanes = bias.size > 0, LANES[-1]
-    currents, sent, timing = current.ctypes.data, total.ctypes.data, (stride, next_row, neurons, steps, silent)
-    biases = bias.ctypes.data if biased else currents
+    currents, biases, sent = current.ctypes.data, bias.ctypes.data, total.ctypes.data
+    timing = stride, next_row, neurons, steps, silent
     for chunk in numba.prange((neurons + lanes - 1) // lanes):
         row = chunk * lanes
         left = min(lanes, neurons - row)
@@ -118,4 +117,4 @@ def sum_spikes(
         for start in range(row, initial.size, neurons):
             potential[:left] = initial[start : start + left]
             arrays = currents, start, biases, row, potential.ctypes.data, count.ctypes.data, sent, 0, row
-            fire(arrays, timing, left, biased, True, True)
+            fire_into_sums(arrays, timing, left, biased, True)

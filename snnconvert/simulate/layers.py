@@ -29,10 +29,10 @@ def ordered(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=memory_order(tensor))
 
 
-def empty_like_block(like: Tensor, steps: int) -> Tensor:
+def empty_like_block(like: Tensor, steps: int, dtype: torch.dtype | None = None) -> Tensor:
     """Return room for a block of steps of values like ``(N, ...)``, in the same memory order."""
     shape = (steps * like.shape[0], *like.shape[1:])
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=memory_order(like))
+    return torch.empty(shape, dtype=dtype or like.dtype, device=like.device, memory_format=memory_order(like))
 
 
 def flat(tensor: Tensor, rows: int) -> NDArray[np.float32]:
@@ -40,6 +40,17 @@ def flat(tensor: Tensor, rows: int) -> NDArray[np.float32]:
     if tensor.ndim == 4:
         tensor = tensor.permute(0, 2, 3, 1)
     return tensor.view(rows, -1).numpy()
+
+
+def as_bytes(tensor: Tensor) -> NDArray[np.uint8]:
+    """View a CPU tensor in the engine's memory order as bytes, sharing its memory: a spike is one, a float four."""
+    found: NDArray[np.uint8] = flat(tensor, 1)[0].view(np.uint8)
+    return found
+
+
+def as_floats(value: Tensor) -> Tensor:
+    """Return spikes of fused steps as numbers that can be weighted, and anything else as it is."""
+    return value.float() if value.dtype == torch.bool else value
 
 
 class Layer(ABC):
@@ -86,12 +97,12 @@ class FusedSteps(NamedTuple):
 class Arriving(Protocol):
     """The synapses of a layer of neurons, which let it fire; see simulate/synapses.py."""
 
-    def fire(self, inputs: Sequence[Tensor], spikes: NDArray[np.float32], neurons: FusedSteps) -> None:
+    def fire(self, inputs: Sequence[Tensor], spikes: NDArray[np.uint8], neurons: FusedSteps) -> None:
         """Let the neurons take their steps under what is weighted of ``inputs``, and fill ``spikes``, flat."""
 
 
 class NeuronLayer(Layer):
-    """A layer of neurons; on a CPU in float32 the integrate-and-fire step is fused.
+    """A layer of neurons; on a CPU in float32 the integrate-and-fire step is fused, and spikes are bools.
 
     ``bias`` is ``(rows, ...)`` and ``potential`` ``(...)`` of one sample, or None: see SpikingNetwork. Spikes of fused
     steps are put into ``buffers``, if there are any.
@@ -134,7 +145,7 @@ class NeuronLayer(Layer):
 
     def advance(self, block: Tensor, steps: int, varying: bool, at: int = 0) -> Tensor:
         if self.fused:
-            return self._advance_fused(ordered(block), steps, at)
+            return self._advance_fused(ordered(as_floats(block)), steps, at)
         sent = empty_like_block(self.state[0], steps)
         by_step = sent.view(steps, *self.state[0].shape)
         currents = block.view(steps, *self.state[0].shape) if varying else block.expand(steps, *self.state[0].shape)
@@ -158,19 +169,19 @@ class NeuronLayer(Layer):
         from snnconvert.simulate.fused import integrate_and_fire  # numba: slow to import, and not needed on a GPU
 
         out = self._room(steps)
-        integrate_and_fire(flat(block, 1)[0], flat(out, 1)[0], self.count[0].numel(), *self._steps(steps, at))
+        integrate_and_fire(flat(block, 1)[0], as_bytes(out), self.count[0].numel(), *self._steps(steps, at))
         return out
 
     def advance_by_events(self, current: "Arriving", inputs: Sequence[Tensor], steps: int, at: int = 0) -> Tensor:
         """Take steps (see :meth:`advance`) under what the synapses of a fused layer bring, without keeping it."""
         out = self._room(steps)
-        current.fire(inputs, flat(out, 1)[0], self._steps(steps, at))
+        current.fire(inputs, as_bytes(out), self._steps(steps, at))
         return out
 
     def _room(self, steps: int) -> Tensor:
         """Return where the spikes of a block of steps are put."""
         if self._buffers is None:
-            return empty_like_block(self.state[0], steps)
+            return empty_like_block(self.state[0], steps, torch.bool)
         return self._buffers.take((steps * len(self.count), *self.count.shape[1:]))
 
     def _steps(self, steps: int, at: int) -> FusedSteps:

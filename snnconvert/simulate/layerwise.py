@@ -105,7 +105,7 @@ class LayerRun:
             count = chunk.stop - chunk.start
             scaled = current if self.amplitude is None else current / self.amplitude
             layer = NeuronLayer(self.neuron, scaled[:count], self.run.fused, self.bias, self.potential)
-            yield chunk, layer.advance(scaled, last - first, len(current) != count, at), layer
+            yield chunk, layer.advance(scaled, last - first, len(current) != count, at).to(scaled), layer
 
     def mean_spikes(self) -> Tensor:
         """Run the layer and return the mean over samples of what it sends in each step in which it may fire.

@@ -1,5 +1,6 @@
 """Sums of the weights of events, for numba's loops: the outputs of a convolution, 16, 32 or 64 channels at once."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -8,6 +9,7 @@ from numba.extending import intrinsic
 
 from snnconvert.simulate.vectors import (
     BINARY,
+    BYTE,
     FLOAT,
     GRADED,
     INT,
@@ -20,8 +22,7 @@ from snnconvert.simulate.vectors import (
 )
 
 LONGEST = 256  # 8-bit weights whose sum surely fits into 16 bits
-SWEPT = 3  # columns of a window that is swept over a row
-FORM = "kind lanes weights events values scale bias channel left out other factor"
+FORM = "kind lanes weights events values scale bias channel left out other bytes factor"
 
 
 class Rows:
@@ -82,34 +83,69 @@ class Rows:
         if self.kind == WHOLE:
             total = builder.fmul(builder.sitofp(total, floats), write.load(write.address("scale", channel), floats))
         total = builder.fadd(total, write.load(write.address("bias", channel), floats))
-        inside, before = write.first(write["left"], lanes), builder.block
+        inside = write.first(write["left"], lanes)
+        whole = builder.icmp_signed(">=", write["left"], ir.Constant(LONG, lanes))
+        before = builder.block
         with builder.if_then(builder.icmp_signed(">=", at, ir.Constant(LONG, 0))):
-            other = write.load_first(write.address("other", at), lanes, inside)
+            other = self._other(at, inside, whole)
             added = builder.fadd(total, builder.fmul(other, write.load(write.address("factor", channel), floats)))
             there = builder.block
         alone, total = total, builder.phi(floats)
         total.add_incoming(alone, before)
         total.add_incoming(added, there)
         address = write.address("out", to)
-        with builder.if_else(builder.icmp_signed(">=", write["left"], ir.Constant(LONG, lanes))) as (full, part):
+        with builder.if_else(whole) as (full, part):
             with full:
                 write.store(total, address)
             with part:
                 write.store_first(total, address, lanes, inside)
 
+    def _other(self, at: Any, inside: Any, whole: Any) -> Any:
+        """Load what is added: floats, or spikes as bytes."""
+        builder, write, lanes = self.builder, self.write, self.lanes
+        floats, found = ir.VectorType(FLOAT, lanes), []
 
-def _for_each_form(write: Writer, done: Any) -> None:
-    """Write ``done(kind, lanes)`` for each form of weights; the one that the arguments name is run."""
+        def spikes(value: Any) -> None:
+            found.append((builder.uitofp(value, floats), builder.block))
+
+        with builder.if_else(builder.icmp_signed("!=", write["bytes"], ir.Constant(LONG, 0))) as (packed, plain):
+            with packed:
+                address = write.address("other", at, BYTE)
+                with builder.if_else(whole) as (full, part):
+                    with full:
+                        spikes(write.load(address, ir.VectorType(BYTE, lanes), 1))
+                    with part:
+                        spikes(write.load_first(address, lanes, inside, BYTE))
+                (a, from_full), (b, from_part) = found
+                both = builder.phi(floats)
+                both.add_incoming(a, from_full)
+                both.add_incoming(b, from_part)
+                after_packed = builder.block
+            with plain:
+                other = write.load_first(write.address("other", at), lanes, inside)
+                after_plain = builder.block
+        result = builder.phi(floats)
+        result.add_incoming(both, after_packed)
+        result.add_incoming(other, after_plain)
+        return result
+
+
+def for_each_form(write: Writer, done: Any, kinds: Sequence[int] = (BINARY, GRADED, WHOLE)) -> None:
+    """Write ``done(kind, lanes)`` for each form of weights; the one that the arguments name is run.
+
+    Where there is one kind alone, it stands for all.
+    """
     builder = write.builder
     end, unknown = builder.append_basic_block("form.end"), builder.append_basic_block("form.unknown")
-    form = builder.add(builder.mul(write["kind"], ir.Constant(LONG, 256)), write["lanes"])
+    kind = write["kind"] if len(kinds) > 1 else ir.Constant(LONG, kinds[0])
+    form = builder.add(builder.mul(kind, ir.Constant(LONG, 256)), write["lanes"])
     choice = builder.switch(form, unknown)
-    for kind in (BINARY, GRADED, WHOLE):
+    for each in kinds:
         for lanes in LANES:
-            block = builder.append_basic_block(f"form.{kind}.{lanes}")
-            choice.add_case(ir.Constant(LONG, kind * 256 + lanes), block)
+            block = builder.append_basic_block(f"form.{each}.{lanes}")
+            choice.add_case(ir.Constant(LONG, each * 256 + lanes), block)
             builder.position_at_end(block)
-            done(kind, lanes)
+            done(each, lanes)
             builder.branch(end)
     builder.position_at_end(unknown)
     builder.unreachable()
@@ -159,64 +195,7 @@ def sum_rows(typing, form, place):  # type: ignore[no-untyped-def]
             (total,) = rows.in_parts(write["first"], write["last"], sums)
             rows.finish(total, write["to"], write["at"])
 
-        _for_each_form(write, written)
-        return context.get_dummy_value()
-
-    return types.none(form, place), generate
-
-
-@intrinsic
-def sweep_row(typing, form, place):  # type: ignore[no-untyped-def]
-    """Write a row of outputs of a window of three columns and stride 1; ``form`` as in :func:`sum_rows`.
-
-    ``place`` is ``starts width column shift padding outputs pixel to at``. Each event of column j of the inputs,
-    ``starts[j]`` to ``starts[j + 1]``, is read once for the three outputs that it reaches: its row
-    ``weights[shift + e - j * column]`` has ``lanes`` outputs for each column of the window. Outputs are ``pixel``
-    numbers apart.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        names = f"{FORM} starts width column shift padding outputs pixel to at"
-        write = Writer(builder, names, arguments)
-        zero, one = ir.Constant(LONG, 0), ir.Constant(LONG, 1)
-
-        def written(kind: int, lanes: int) -> None:
-            rows = Rows(write, kind, lanes, SWEPT)
-
-            def start_of(j: Any) -> Any:
-                inside = builder.select(builder.icmp_signed("<", j, write["width"]), j, write["width"])
-                return write.load(write.address("starts", inside, LONG), LONG, 8)
-
-            def column(j: Any, carried: list[Any]) -> list[Any]:
-                """Add a column; carried are the sums of the outputs that miss one and two columns."""
-                shift = builder.sub(write["shift"], builder.mul(j, write["column"]))
-
-                def sums(first: Any, last: Any) -> list[Any]:
-                    return write.loop(
-                        first,
-                        last,
-                        1,
-                        rows.none,
-                        lambda event, totals: rows.added(totals, builder.add(shift, rows.row(event)), event),
-                    )
-
-                found = rows.in_parts(start_of(j), start_of(builder.add(j, one)), sums)
-                output = builder.sub(builder.add(j, write["padding"]), ir.Constant(LONG, SWEPT - 1))
-                exists = builder.and_(
-                    builder.icmp_signed(">=", output, zero), builder.icmp_signed("<", output, write["outputs"])
-                )
-                with builder.if_then(exists):
-                    moved = builder.mul(output, write["pixel"])
-                    there = builder.icmp_signed(">=", write["at"], zero)
-                    at = builder.select(there, builder.add(write["at"], moved), write["at"])
-                    rows.finish(rows.plus(carried[0], found[2]), builder.add(write["to"], moved), at)
-                return [rows.plus(carried[1], found[1]), found[0]]
-
-            nothing = ir.Constant(rows.sums, [0] * lanes)
-            last = builder.add(write["width"], ir.Constant(LONG, SWEPT - 1))  # two columns of padding, as far as needed
-            write.loop(zero, last, 1, [nothing, nothing], column)
-
-        _for_each_form(write, written)
+        for_each_form(write, written)
         return context.get_dummy_value()
 
     return types.none(form, place), generate

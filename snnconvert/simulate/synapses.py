@@ -4,7 +4,8 @@ A convolution or fully connected layer over spikes, or over what was pooled of t
 (events.py), also onto what a shortcut brings. All else is evaluated as it is.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +19,19 @@ from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.network.weights import units
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.operators.affine import Affine
+from snnconvert.operators.average_pooling import AveragePool
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
 from snnconvert.operators.selection import Selection
-from snnconvert.simulate.layers import FusedSteps, flat, memory_order, ordered
-from snnconvert.simulate.rows import SWEPT
-from snnconvert.simulate.vectors import BINARY, GRADED, LANES, WHOLE
+from snnconvert.simulate.layers import FusedSteps, as_bytes, as_floats, flat, memory_order, ordered
+from snnconvert.simulate.sweeps import SIDE
+from snnconvert.simulate.vectors import BINARY, GRADED, LANES, WHOLE, has_wide_vectors
 
 MOST = 2**31  # what the place of an event's weights must stay under
 SMALLEST, LARGEST = 2.0**-100, 2.0**60  # units of 8-bit weights
 
 NOTHING = np.zeros(0, np.float32)
+NO_SPIKES = np.zeros(0, np.uint8)
 NO_NEURONS = FusedSteps(NOTHING, NOTHING, NOTHING, 0, 0, True)
 
 
@@ -37,15 +40,19 @@ class Weights:
 
     def __init__(self, weight: Tensor, bias: Tensor | None, graded: bool, swept: bool) -> None:
         outputs, inputs, kernel_h, kernel_w = weight.shape
-        lanes = min(LANES, key=lambda lanes: -(-outputs // lanes) * (lanes // 16 + 1))
-        tiles = -(-outputs // lanes)
         unit = None if graded else units_of(weight)
         kind = GRADED if graded else BINARY if unit is None else WHOLE
+        widest = LANES[-1]
+        if swept:  # nine vectors must have room in registers
+            widest = (2 if has_wide_vectors() else 1) * (32 if kind == WHOLE else 16)
+        choice = [lanes for lanes in LANES if lanes <= widest]
+        lanes = min(choice, key=lambda lanes: -(-outputs // lanes) * (lanes // 16 + 1))
+        tiles = -(-outputs // lanes)
         padded = torch.zeros(tiles * lanes, inputs, kernel_h, kernel_w)
         padded[:outputs] = weight if unit is None else weight / unit.reshape(-1, 1, 1, 1)
         rows = padded.view(tiles, lanes, inputs, kernel_h, kernel_w)
         if swept:
-            rows = rows.permute(0, 3, 2, 4, 1).reshape(tiles, kernel_h * inputs, kernel_w * lanes)
+            rows = rows.permute(0, 2, 3, 4, 1).reshape(tiles, inputs, kernel_h * kernel_w * lanes)
         else:
             rows = rows.permute(0, 4, 3, 2, 1).reshape(tiles, -1, lanes)
             rows = torch.cat([rows, torch.zeros(tiles, 1, lanes)], 1)
@@ -53,7 +60,7 @@ class Weights:
         self.rows: NDArray[np.float32] = rows.view(torch.float32).reshape(-1).numpy()  # also of 16-bit numbers
         self.scale, self.bias = (_filled(tiles * lanes, each) for each in (unit, bias))
         row_size = rows.shape[2] // (1 if unit is None else 2)
-        self.tiling = kind, lanes, tiles, row_size, outputs, kernel_w if swept else 1
+        self.tiling = kind, lanes, tiles, row_size, outputs, swept
 
 
 def _filled(size: int, values: Tensor | None) -> NDArray[np.float32]:
@@ -77,10 +84,19 @@ def units_of(weight: Tensor) -> Tensor | None:
 
 
 class EventSynapse:
-    """A convolution or fully connected layer over values of which most are zero; the same function, up to rounding."""
+    """A convolution or fully connected layer over values of which most are zero; the same function, up to rounding.
 
-    def __init__(self, operator: Convolution | Linear, shape: Shape, graded: bool) -> None:
+    ``shape`` is that of its inputs, each of which is the mean of a window ``pool`` of what is given.
+    """
+
+    def __init__(
+        self, operator: Convolution | Linear, shape: Shape, graded: bool, pool: tuple[int, int] = (1, 1)
+    ) -> None:
         weight, bias = operator.weight, operator.bias
+        self._pool = pool
+        self._image = isinstance(operator, Convolution)
+        if pool != (1, 1):
+            weight = weight / (pool[0] * pool[1])
         self._window: tuple[int, ...] = (1, 1, 1, 1, 0, 0)
         self._space: tuple[int, ...] = (1, 1)
         if isinstance(operator, Convolution):
@@ -90,14 +106,14 @@ class EventSynapse:
         else:
             weight = weight[:, :, None, None]
         self.by_place = bias if bias is not None and bias.ndim > 1 else None  # (O, OH, OW)
-        self._image = isinstance(operator, Convolution)
         self._weights = Weights(weight, bias if self.by_place is None else None, graded, self._is_swept(shape))
         self._ones = np.ones(len(self._weights.bias), np.float32)
 
     def _is_swept(self, shape: Shape) -> bool:
-        """Tell whether each event of a column of inputs is read once for all outputs that it reaches."""
-        _, kernel, _, stride, _, padding = self._window
-        return kernel == SWEPT and stride == 1 and padding < SWEPT and self._space[-1] <= shape[-1] + padding
+        """Tell whether each spike is found once for all outputs that it reaches: see sweeps.py."""
+        *forms, above, left = self._window
+        fits = self._space[-1] <= shape[-1] + left and max(above, left) < SIDE
+        return self._image and forms == [SIDE, SIDE, 1, 1] and fits
 
     @property
     def kind(self) -> int:
@@ -111,20 +127,23 @@ class EventSynapse:
 
     def _arrays(self, x: Tensor, other: Tensor | None, factor: NDArray[np.float32] | None) -> list[Any]:
         """Return what the loops read of the synapse, of its input and of what is added."""
-        vectors = (x.shape[:-1].numel(), 1, 1, x.shape[-1])
-        shape = (len(x), *x.shape[2:], x.shape[1]) if self._image else vectors
+        shape: tuple[int, ...] = (x.shape[:-1].numel(), 1, 1, x.shape[-1])
+        if self._image:
+            shape = (len(x), x.shape[2] // self._pool[0], x.shape[3] // self._pool[1], x.shape[1])
         weights = self._weights
-        added = NOTHING if other is None else flat(ordered(other), 1)[0]
+        x = as_floats(x) if self.kind == GRADED else x
+        packed = x.dtype == torch.bool, other is not None and other.dtype == torch.bool
         return [
-            flat(ordered(x), 1)[0],
+            as_bytes(ordered(x)),
             shape,
+            (*self._pool, *packed),
             self._window,
             self._space,
             weights.rows,
             weights.tiling,
             weights.scale,
             weights.bias,
-            added,
+            NO_SPIKES if other is None else as_bytes(ordered(other)),
             self._ones if factor is None else factor,
         ]
 
@@ -135,7 +154,7 @@ class EventSynapse:
         outputs = self._weights.tiling[4]
         shape = (len(x), outputs, *self._space) if self._image else (*x.shape[:-1], outputs)
         out = torch.empty(shape, memory_format=memory_order(x))
-        convolve(*[*self._arrays(x, other, factor), flat(out, 1)[0], *NO_NEURONS])
+        convolve(*[*self._arrays(x, other, factor), flat(out, 1)[0], NO_SPIKES, *NO_NEURONS])
         return out
 
     def fire(
@@ -143,18 +162,18 @@ class EventSynapse:
         x: Tensor,
         other: Tensor | None,
         factor: NDArray[np.float32] | None,
-        spikes: NDArray[np.float32],
+        spikes: NDArray[np.uint8],
         neurons: FusedSteps,
     ) -> None:
         """Let a layer of neurons take its steps under that output."""
         from snnconvert.simulate.events import convolve
 
-        convolve(*[*self._arrays(x, other, factor), spikes, *neurons])
+        convolve(*[*self._arrays(x, other, factor), NOTHING, spikes, *neurons])
 
 
 @dataclass(frozen=True)
 class Term:
-    """A value of a sum: ``factor (O,) * operator(x)``, or of x itself."""
+    """A value of a sum: ``factor (O,) * operator(x)``, or of x itself; beside a factor, an operator only moves x."""
 
     value: str
     operator: Operator | None = None
@@ -162,7 +181,9 @@ class Term:
 
     def evaluate(self, x: Tensor) -> Tensor:
         """Return the term without its factor."""
-        return x if self.operator is None else self.operator.evaluate([x])
+        if self.operator is None:
+            return x
+        return self.operator.evaluate([x if self.factor is not None else as_floats(x)])
 
 
 class Meeting:
@@ -184,11 +205,11 @@ class Meeting:
             value = term.evaluate(x)
             if term.factor is not None and factor is None:
                 value = value * term.factor.reshape(-1, *[1] * (value.ndim - 2))
-            total = value if total is None else total + value
+            total = value if total is None else as_floats(total) + value
         for index, synapse in enumerate(self._events):
             if synapse.by_place is not None:
                 bias = synapse.by_place[None]
-                total = bias.expand(len(inputs[-1]), *bias.shape[1:]) if total is None else total + bias
+                total = bias.expand(len(inputs[-1]), *bias.shape[1:]) if total is None else as_floats(total) + bias
             if index + 1 < len(self._events):
                 total, factor = synapse.evaluate(inputs[len(self._plain) + index], total, factor), None
         return total, factor
@@ -197,7 +218,7 @@ class Meeting:
         """Return the sum for a batch."""
         return self._events[-1].evaluate(inputs[-1], *self._before(inputs))
 
-    def fire(self, inputs: Sequence[Tensor], spikes: NDArray[np.float32], neurons: FusedSteps) -> None:
+    def fire(self, inputs: Sequence[Tensor], spikes: NDArray[np.uint8], neurons: FusedSteps) -> None:
         """Let a layer of neurons take its steps under the sum: see :class:`~snnconvert.simulate.layers.Arriving`."""
         self._events[-1].fire(inputs[-1], *self._before(inputs), spikes, neurons)
 
@@ -215,6 +236,13 @@ class Evaluation:
     arriving: Meeting | None = None
 
 
+def on_floats(operator: Operator) -> Callable[[Sequence[Tensor]], Tensor]:
+    """Return how an operator is evaluated where spikes may come as bools; one that only moves them leaves them so."""
+    if operator.keeps_spikes:
+        return operator.evaluate
+    return lambda inputs: operator.evaluate([as_floats(x) for x in inputs])
+
+
 def plain_evaluations(nodes: Sequence[Node]) -> list[Evaluation]:
     """Return the nodes of a graph as their operators compute them."""
     return [Evaluation(node.name, node.inputs, node.operator.evaluate) for node in nodes]
@@ -227,19 +255,30 @@ def event_evaluations(
 
     A sum computes the synapses that only it reads, and a layer of neurons the current that only it reads.
     """
-    synapses = {node.name: found for node in nodes if (found := _event_synapse(network, graph, node, summed))}
+    synapses: dict[str, EventSynapse] = {}
+    sources: dict[str, str] = {}  # what a synapse reads: its input, or the spikes that this is the mean of
+    for node in nodes:
+        pooled = None if summed else _pooled_spikes(network, graph, node)
+        found = event_synapse(network, graph, node, summed, pooled)
+        if found is not None:
+            synapses[node.name] = found
+            sources[node.name] = node.inputs[0] if pooled is None else pooled.inputs[0]
+    hidden = {
+        node.name
+        for node in nodes
+        if isinstance(node.operator, AveragePool) and _all_pool_themselves(graph, node, sources)
+    }
     meetings: dict[str, Meeting] = {}
-    hidden: set[str] = set()
     for node in nodes:
         if node.name in synapses:
-            meetings[node.name] = Meeting([], [(synapses[node.name], node.inputs[0])])
+            meetings[node.name] = Meeting([], [(synapses[node.name], sources[node.name])])
         elif node.operator.role is Role.SUM:
             inside = {value for value in node.inputs if _is_inside(network, graph, value)}
             weighted = [value for value in node.inputs if value in inside and value in synapses]
             if weighted:
                 hidden |= inside
                 rest = [_term(graph, value, value in inside) for value in node.inputs if value not in weighted]
-                events = [(synapses[value], graph.by_name[value].inputs[0]) for value in weighted]
+                events = [(synapses[value], sources[value]) for value in weighted]
                 meetings[node.name] = Meeting(rest, events)
     driven: dict[str, Meeting] = {}
     for node in nodes:
@@ -250,7 +289,7 @@ def event_evaluations(
     for node in nodes:
         meeting = driven.get(node.name) or meetings.get(node.name)
         if node.name not in hidden and meeting is None:
-            listed.append(Evaluation(node.name, node.inputs, node.operator.evaluate))
+            listed.append(Evaluation(node.name, node.inputs, on_floats(node.operator)))
         elif node.name not in hidden and meeting is not None:
             listed.append(Evaluation(node.name, meeting.inputs, meeting.evaluate, driven.get(node.name)))
     return listed
@@ -297,7 +336,35 @@ def _is_fused(network: SpikingNetwork, graph: Graph, node: Node) -> bool:
     )
 
 
-def _event_synapse(network: SpikingNetwork, graph: Graph, node: Node, summed: bool) -> EventSynapse | None:
+def _all_pool_themselves(graph: Graph, pool: Node, sources: Mapping[str, str]) -> bool:
+    """Tell whether all that read a pool are synapses that read its input instead."""
+    readers = [node.name for node in graph.nodes if pool.name in node.inputs]
+    return pool.name != graph.output and all(sources.get(reader) == pool.inputs[0] for reader in readers)
+
+
+def _pooled_spikes(network: SpikingNetwork, graph: Graph, node: Node) -> Node | None:
+    """Return the pool that makes a convolution's input from spikes, if each is in one of its windows.
+
+    The weights, divided by the size of the window, stay what they are on a grid: it is a power of two.
+    """
+    pool = graph.by_name.get(node.inputs[0])
+    if pool is None or not isinstance(pool.operator, AveragePool) or not isinstance(node.operator, Convolution):
+        return None
+    window, (value,) = pool.operator.window, pool.inputs
+    size = math.prod(window.kernel)
+    whole = (
+        len(window.kernel) == 2
+        and window.stride == window.kernel
+        and not any((*window.before, *window.after, *pool.operator.extension))
+        and all(step == 1 for step in window.dilation)
+        and all(n % k == 0 for n, k in zip(graph.shapes[value][1:], window.kernel, strict=True))
+    )
+    return pool if whole and size & (size - 1) == 0 and _is_binary(network, graph, value) else None
+
+
+def event_synapse(
+    network: SpikingNetwork, graph: Graph, node: Node, summed: bool = False, pool: Node | None = None
+) -> EventSynapse | None:
     """Return a synapse for the events of a node's input, where most of it is zero or it is computed once."""
     operator = node.operator
     if not isinstance(operator, Convolution | Linear) or network.decodes:
@@ -312,8 +379,11 @@ def _event_synapse(network: SpikingNetwork, graph: Graph, node: Node, summed: bo
     traffic, small = network.traffic[value], all(neuron.most <= 1 for neuron in network.neurons.values())
     sparse = small and traffic in (Traffic.SPIKES, Traffic.CURRENT)
     seldom = summed or sparse or traffic is Traffic.CONSTANT
-    if not seldom or places * SWEPT * max(LANES) >= MOST:
+    if not seldom or places * SIDE * max(LANES) >= MOST:
         return None
+    if pool is not None and isinstance(pool.operator, AveragePool):
+        height, width = pool.operator.window.kernel
+        return EventSynapse(operator, graph.shapes[value], False, (height, width))
     return EventSynapse(operator, graph.shapes[value], summed or not _is_binary(network, graph, value))
 
 

@@ -21,7 +21,8 @@ from snnconvert.operators.linear import Linear
 from snnconvert.operators.window import Window
 from snnconvert.simulate import Simulator
 from snnconvert.simulate.buffers import Buffers
-from snnconvert.simulate.synapses import Evaluation, EventSynapse, event_evaluations, units_of
+from snnconvert.simulate.events import CURRENTS
+from snnconvert.simulate.synapses import Evaluation, EventSynapse, event_evaluations, event_synapse, units_of
 from snnconvert.simulate.vectors import BINARY, GRADED, WHOLE
 
 ONE = Schedule(1)
@@ -33,6 +34,10 @@ def seeded(seed: int) -> torch.Generator:
 
 def numbers(seed: int, shape: tuple[int, ...], most: int, unit: float) -> Tensor:
     return torch.randint(-most, most + 1, shape, generator=seeded(seed)) * unit
+
+
+def channels_last(x: Tensor) -> Tensor:
+    return x.to(memory_format=torch.channels_last)
 
 
 def exactly(operator: Convolution, x: Tensor) -> Tensor:
@@ -63,7 +68,7 @@ def test_events_give_the_convolution(case: Any, density: float, seed: int) -> No
     operator, shape, samples, graded, kind = case
     x = (torch.rand((samples, *shape), generator=seeded(seed)) < density).float()
     x = x * numbers(seed, x.shape, 4, 0.25) if graded else x
-    x = x.to(memory_format=torch.channels_last)
+    x = channels_last(x)
     synapse = EventSynapse(operator, shape, graded)
     assert synapse.kind == (GRADED if graded else WHOLE if kind == "8-bit" else BINARY)
     expected = exactly(operator, x)
@@ -72,6 +77,36 @@ def test_events_give_the_convolution(case: Any, density: float, seed: int) -> No
         expected = expected - operator.bias
     assert torch.equal(synapse.evaluate(x, None, None), expected)
     assert torch.equal(synapse.evaluate(x, other, None), expected + other)
+    if not graded:
+        spikes = channels_last(other > 0)
+        assert torch.equal(synapse.evaluate(x.bool(), spikes, None), expected + spikes.float())
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=cases(), pool=st.sampled_from([(2, 2), (1, 2), (4, 1)]), density=st.sampled_from([0.1, 0.6]))
+def test_events_of_a_pool_are_those_of_its_inputs(case: Any, pool: tuple[int, int], density: float) -> None:
+    operator, shape, samples, *_ = case
+    x = torch.rand((samples, shape[0], shape[1] * pool[0], shape[2] * pool[1]), generator=seeded(3)) < density
+    expected = exactly(operator, torch.nn.functional.avg_pool2d(x.float(), pool))
+    if operator.bias is not None and operator.bias.ndim > 1:
+        expected = expected - operator.bias
+    synapse = EventSynapse(operator, shape, False, pool)
+    for given_as in (x, x.float()):
+        assert torch.equal(synapse.evaluate(channels_last(given_as), None, None), expected)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("outputs", [64, 65])
+def test_tall_images_are_convolved_in_strips(kernel: int, outputs: int) -> None:
+    operator = Convolution(
+        numbers(0, (outputs, 3, kernel, kernel), 99, 2.0**-9),
+        None,
+        Window((kernel,) * 2, (1, 1), (1, 1), (1, 1), (1, 1)),
+    )
+    x = channels_last(torch.rand((2, 3, 37, 67), generator=seeded(1)) < 0.2)
+    assert 37 * 65 * outputs > 2 * CURRENTS  # more than two strips
+    found = EventSynapse(operator, (3, 37, 67), False).evaluate(x, None, None)
+    assert torch.equal(found, exactly(operator, x.float()))
 
 
 @pytest.mark.parametrize("graded", [False, True])
@@ -184,7 +219,8 @@ def test_wide_input_whose_places_overflow_is_convolved(nets: Any) -> None:
     weighted = net.add(operator, net.relu("x"))
     network = spiking_network(NormalForm(net.graph(weighted), {}), make_neuron("if", {}), "exact", Schedule(1))
     (_, convolved) = event_evaluations(network, network.graph, network.graph.nodes)
-    assert convolved.evaluate == network.graph.by_name[weighted].operator.evaluate
+    assert convolved.name == weighted
+    assert event_synapse(network, network.graph, network.graph.by_name[weighted]) is None
 
 
 def by_name(network: SpikingNetwork) -> dict[str, Evaluation]:
