@@ -12,7 +12,8 @@ from snnconvert.calibrate.collect import channels_last
 from snnconvert.graph import Graph
 from snnconvert.network import SpikingNetwork
 from snnconvert.simulate.buffers import Buffers
-from snnconvert.simulate.layers import DecodedPoolLayer, GateLayer, Layer, NeuronLayer, PoolLayer, as_floats, ordered
+from snnconvert.simulate.layers import Layer, NeuronLayer, ordered
+from snnconvert.simulate.pools import pool_layer
 from snnconvert.simulate.synapses import Evaluation
 
 
@@ -104,10 +105,10 @@ class Blocks:
             return Span(first, last, spikes)
         if node.name not in self._plan.stateful:
             return Span(first, last, node.evaluate(inputs))
-        block = as_floats(inputs[0])
         if node.name not in self.layers:
-            self.layers[node.name] = self._pool(node.name, block[: self.samples])
-        return Span(first, last, self.layers[node.name].advance(block, last - first, True, first))
+            operator = self._plan.graph.by_name[node.name].operator
+            self.layers[node.name] = pool_layer(self._network, node.name, operator, inputs[0], self.samples)
+        return Span(first, last, self.layers[node.name].advance(inputs[0], last - first, True, first))
 
     def _fire(self, node: Evaluation, window: tuple[int, int]) -> Span | None:
         """Let a layer of neurons take the steps of a block in which it may receive or fire."""
@@ -171,9 +172,3 @@ class Blocks:
             inside = span is not None and span.first <= step < span.last
             parts.append(inner[step - span.first] if span is not None and inside else rest)
         return channels_last(torch.cat(parts))
-
-    def _pool(self, name: str, like: Tensor) -> Layer:
-        operator = self._plan.graph.by_name[name].operator
-        if self._network.decodes:
-            return DecodedPoolLayer(operator, like)
-        return (GateLayer if self._network.pools[name] == "gate" else PoolLayer)(operator, like)

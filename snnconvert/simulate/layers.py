@@ -1,4 +1,4 @@
-"""What keeps a state over time: layers of neurons, and max pools over spikes. Each advances by a block of steps.
+"""What keeps a state over time: layers of neurons here, max pools in pools.py. Each advances by a block of steps.
 
 A block of ``T`` steps of ``N`` samples is one tensor ``(T * N, ...)``, time first; a value that is the same at every
 step is ``(N, ...)``.
@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnconvert.graph import Operator
 from snnconvert.neurons import Neuron
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.simulate.buffers import Buffers
@@ -203,71 +202,3 @@ class NeuronLayer(Layer):
         rows = self.bias[[min(max(at + step, 0), len(self.bias) - 1) for step in range(steps)]]
         found: NDArray[np.float32] = flat(ordered(rows.expand(steps, *shape)), 1)[0]
         return found
-
-
-class PoolLayer(Layer):
-    """Max pooling in the exact counter form: ``y(t) = max N(t) - max N(t-1)``, N the cumulative input."""
-
-    def __init__(self, operator: Operator, like: Tensor) -> None:
-        self.operator = operator
-        self.seen = ordered(torch.zeros_like(like))
-        self.count = operator.evaluate([self.seen])
-        self.events = torch.zeros_like(self.count)
-
-    def keep(self, samples: Tensor) -> None:
-        super().keep(samples)
-        self.seen = ordered(self.seen[samples])
-
-    def advance(self, block: Tensor, steps: int, varying: bool, at: int = 0) -> Tensor:
-        samples = self.seen.shape[0]
-        pooled = self.operator.evaluate([self._accumulated(block, steps)])
-        before = torch.cat([self.count, pooled[:-samples]])
-        self.count = pooled[-samples:].clone(memory_format=memory_order(pooled))
-        sent = pooled - before
-        self.events = self.events + sent.abs().view(steps, *self.count.shape).sum(0)
-        return sent
-
-    def _accumulated(self, block: Tensor, steps: int) -> Tensor:
-        """Add a block to what was seen and return N after each of its steps, as a block."""
-        totals = empty_like_block(self.seen, steps)
-        by_step = totals.view(steps, *self.seen.shape)
-        inputs = block.view(steps, *self.seen.shape)
-        for step in range(steps):
-            self.seen = torch.add(self.seen, inputs[step], out=by_step[step])
-        self.seen = self.seen.clone(memory_format=memory_order(self.seen))
-        return totals
-
-
-class GateLayer(PoolLayer):
-    """Max pooling by a gate for the input that has fired most so far (after Rueckauer et al. 2017).
-
-    With s the spikes of this step and N the counts including it, ``y = (max of 2 N + s) mod 2``: of the inputs with
-    the largest N, one with s = 1 wins. It sends every spike of the exact form, and one more whenever an input draws
-    level with the leader.
-    """
-
-    def advance(self, block: Tensor, steps: int, varying: bool, at: int = 0) -> Tensor:
-        leading = self.operator.evaluate([self._accumulated(block, steps).mul_(2).add_(block)])
-        spikes = leading.remainder_(2)
-        self.count = self.count + spikes.view(steps, *self.count.shape).sum(0)
-        self.events = self.count
-        return spikes
-
-
-class DecodedPoolLayer(Layer):
-    """Max pooling of decoded rates: the plain maximum, an event wherever it changes."""
-
-    def __init__(self, operator: Operator, like: Tensor) -> None:
-        self.operator = operator
-        self.count = operator.evaluate([ordered(torch.zeros_like(like))])
-        self.events = torch.zeros_like(self.count)
-
-    def rate(self, steps: int) -> Tensor:
-        return self.count
-
-    def advance(self, block: Tensor, steps: int, varying: bool, at: int = 0) -> Tensor:
-        pooled = self.operator.evaluate([block])
-        for now in pooled.view(steps, *self.count.shape):
-            self.events = self.events + (now != self.count)
-            self.count = now
-        return pooled

@@ -19,15 +19,8 @@ from snnconvert.graph import Node, Operator, Role
 from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.neurons import Neuron
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
-from snnconvert.simulate.layers import (
-    DecodedPoolLayer,
-    GateLayer,
-    NeuronLayer,
-    PoolLayer,
-    empty_like_block,
-    flat,
-    ordered,
-)
+from snnconvert.simulate.layers import NeuronLayer, empty_like_block, flat, ordered
+from snnconvert.simulate.pools import pool_layer
 
 CHUNK = 16  # samples whose currents are computed together, at most
 CHUNK_BYTES = 2**28  # and bytes of these currents, in all steps
@@ -238,14 +231,7 @@ class Layerwise:
         parts, rates = [], []
         for chunk in self.chunks:
             block = torch.cat([self._at(value, step, chunk, {}) for step in steps])
-            kind = (
-                DecodedPoolLayer
-                if self.network.decodes
-                else GateLayer
-                if self.network.pools[node.name] == "gate"
-                else PoolLayer
-            )
-            layer = kind(self.operator(node.name), block[: chunk.stop - chunk.start])
+            layer = pool_layer(self.network, node.name, self.operator(node.name), block, chunk.stop - chunk.start)
             sent = layer.advance(ordered(block), len(steps), True, steps.start)
             parts.append(sent.view(len(steps), chunk.stop - chunk.start, *sent.shape[1:]))
             rates.append(layer.rate(self._counted))

@@ -25,7 +25,8 @@ from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.max_pooling import MaxPool
 from snnconvert.operators.window import Window
 from snnconvert.simulate import Simulator
-from snnconvert.simulate.layers import GateLayer, PoolLayer
+from snnconvert.simulate.pooled_spikes import ROOM
+from snnconvert.simulate.pools import GateLayer, PoolLayer, SpikePoolLayer
 from tests.percentile import percentile_scales
 
 Values = NDArray[np.float64]
@@ -148,6 +149,44 @@ def test_every_form_sends_what_the_obvious_simulation_sends(
         )
         if pooling in ("exact", "gate"):
             assert torch.equal(readout.counts["pool"], readout.output)
+
+
+# in one pass over memory
+
+
+def of_one_pass(window: Window, shape: tuple[int, ...], gate: bool, samples: int, blocks: list[int]) -> None:
+    """Compare with the plain form, block by block; half the samples leave after the first block."""
+    plain_kind = GateLayer if gate else PoolLayer
+    like = torch.zeros(samples, *shape)
+    fused, plain = SpikePoolLayer(MaxPool(window), like, gate), plain_kind(MaxPool(window), like)
+    spikes = random_spikes(sum(blocks), samples, *shape) > 0
+    for index, block in enumerate(spikes.split(blocks)):
+        if index == 1:
+            for layer in (fused, plain):
+                layer.keep(torch.arange(1, samples, 2))
+        block = block[:, 1::2] if index else block
+        sent, expected = (
+            layer.advance(block.flatten(0, 1).to(kind), len(block), varying=True)
+            for layer, kind in ((fused, torch.bool), (plain, torch.float32))
+        )
+        assert sent.dtype == torch.bool
+        assert torch.equal(sent.float(), expected)
+        assert torch.equal(fused.count, plain.count)
+        assert torch.equal(fused.events, plain.events)
+
+
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize(("window", "shape"), [each for each in WINDOWS.values() if len(each[1]) == 3])
+def test_fused_pool_equals_the_plain_one(window: Window, shape: tuple[int, ...], gate: bool) -> None:
+    of_one_pass(window, shape, gate, 4, [1, 9, 20])
+
+
+@pytest.mark.parametrize("gate", [False, True])
+def test_fused_pool_of_a_large_image_takes_strips(gate: bool) -> None:
+    shape = (64, 21, 40)
+    for kernel, stride, dilation in ((3, 2, 1), (3, 1, 2), (2, 5, 1)):
+        assert ROOM // (stride * 64 * 40) < (21 - (kernel - 1) * dilation) // stride  # more than one strip
+        of_one_pass(Window(*((each,) * 2 for each in (kernel, stride, dilation, 1, 1))), shape, gate, 2, [3, 4])
 
 
 # the gate

@@ -14,7 +14,7 @@ from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.max_pooling import MaxPool
 from snnconvert.operators.window import Window
 from snnconvert.simulate import Simulator
-from snnconvert.simulate.layers import PoolLayer
+from snnconvert.simulate.pools import PoolLayer
 
 WINDOWS = {
     "2x2": Window((2, 2), (2, 2), (1, 1), (0, 0), (0, 0)),
