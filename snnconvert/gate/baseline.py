@@ -27,6 +27,22 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def limited(path: Path, most: int) -> bytes:
+    """Return what a stranger's file holds.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no file, or has more than ``most`` bytes.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise ValueError("is no file")
+    if status.st_size > most:
+        raise ValueError(f"has {status.st_size} bytes, expected at most {most}")
+    with path.open("rb") as file:
+        return file.read(most)
+
+
 def read_baseline(path: Path) -> tuple[Baseline, bytes]:
     """Read and check a baseline; return it and its bytes.
 
@@ -34,7 +50,7 @@ def read_baseline(path: Path) -> tuple[Baseline, bytes]:
         UsageError: no such file (E001); it is no baseline of ours, or too large (E303).
     """
     try:
-        content = _limited(path, MOST_JSON_BYTES)
+        content = limited(path, MOST_JSON_BYTES)
     except (OSError, ValueError) as problem:
         hint = "snnconvert check BUNDLE --baseline FILE --update --reason TEXT writes one"
         raise UsageError("E001", f"{_shown(path)}: {_reason(problem)}", hint) from None
@@ -80,7 +96,7 @@ def read_predictions(path: Path, entry: Entry) -> Predictions | None:
     try:
         if not file.resolve().is_relative_to(path.parent.resolve()):
             raise _refusal(file, f"leads out of the folder of {path.name}")
-        content = _limited(file, MOST_BYTES)
+        content = limited(file, MOST_BYTES)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as problem:
@@ -111,16 +127,6 @@ def counts(predictions: Predictions, t: int) -> tuple[int | None, int | None]:
     right = int((answers == predictions.label).sum()) if predictions.labelled else None
     known = bool((predictions.ann >= 0).all())
     return right, int((answers == predictions.ann).sum()) if known else None
-
-
-def _limited(path: Path, most: int) -> bytes:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-        raise ValueError("is no file")
-    if status.st_size > most:
-        raise ValueError(f"has {status.st_size} bytes, expected at most {most}")
-    with path.open("rb") as file:
-        return file.read(most)
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

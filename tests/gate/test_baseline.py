@@ -167,6 +167,56 @@ def test_predictions_that_no_entry_names_any_more_go(baseline_file: Path, predic
     assert len(read(baseline_file)) == 10
 
 
+def victim(folder: Path, place: str) -> dict[str, str]:
+    """A file at ``place``, and how a baseline would name it as its predictions."""
+    (folder / place).parent.mkdir(exist_ok=True)
+    (folder / place).write_bytes(b"mine")
+    return {"path": place, "sha256": digest(b"mine")}
+
+
+OURS = f"snn-baseline/net-{digest(b'mine')[:8]}.npz"
+
+
+@pytest.mark.parametrize("place", ["victim.py", "snn-baseline/victim.npz", OURS.replace("net-", "other-"), OURS[13:]])
+def test_an_update_removes_no_file_but_its_own(
+    baseline_file: Path, predict: Callable, measure: Callable, place: str
+) -> None:
+    named = victim(baseline_file.parent, place)
+    change(baseline_file, lambda d: entry(d).update(predictions=named))
+    write_baseline(baseline_file, read_baseline(baseline_file), [("net", measure(predict(10)), Gate())], "smaller")
+    assert (baseline_file.parent / place).read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("how", ["changed", "file", "folder", "circle"])
+def test_an_update_removes_no_file_of_its_own_name_that_it_did_not_write(
+    baseline_file: Path, predict: Callable, measure: Callable, how: str
+) -> None:
+    named = victim(baseline_file.parent, OURS)
+    change(baseline_file, lambda d: entry(d).update(predictions=named))
+    ours, folder = baseline_file.parent / OURS, baseline_file.parent / "snn-baseline"
+    if how == "changed":
+        ours.write_bytes(b"mine, changed")
+    elif how == "folder":
+        folder.rename(folder.with_name("elsewhere"))
+        folder.symlink_to("elsewhere")
+    else:
+        ours.rename(folder / "elsewhere")
+        ours.symlink_to("elsewhere" if how == "file" else ours.name)
+    write_baseline(baseline_file, read_baseline(baseline_file), [("net", measure(predict(10)), Gate())], "smaller")
+    assert os.path.lexists(ours)
+
+
+def test_an_update_that_fails_removes_no_link_in_its_way(
+    baseline_file: Path, predict: Callable, measure: Callable
+) -> None:
+    new = measure(predict(10))
+    link = baseline_file.parent / f"snn-baseline/net-{digest(new.predictions.to_npz())[:8]}.npz"
+    link.symlink_to("nowhere")
+    with pytest.raises(OutputError, match="is there already, and is no file"):
+        write_baseline(baseline_file, read_baseline(baseline_file), [("net", new, Gate())], "smaller")
+    assert link.is_symlink()
+
+
 def test_equal_measurements_give_equal_files(tmp_path: Path, predict: Callable, measure: Callable) -> None:
     contents = []
     for folder in ("a", "b"):
