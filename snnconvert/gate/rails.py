@@ -12,6 +12,8 @@ from snnconvert.gate.measurement import Measurement
 from snnconvert.gate.predictions import Predictions
 from snnconvert.gate.schema import Entry, Rails, Reach
 
+MOST_MORE = 1e9  # percent: more than any limit, and a number that JSON can hold
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -108,8 +110,8 @@ def _share(value: float | None, rail: str) -> float:
 
 
 def _increase(old: float, new: float) -> float:
-    """Return by how many percent something grew; from nothing to something is more than any limit."""
-    return 100 * (new / old - 1) if old else (0.0 if new == 0 else 1e9)
+    """Return by how many percent something grew; from nothing to something is :data:`MOST_MORE`."""
+    return min(100 * (new / old - 1), MOST_MORE) if old else (0.0 if new == 0 else MOST_MORE)
 
 
 def _labels(after: Predictions, rail: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from snnconvert.errors import DataError, UsageError
+from snnconvert.gate.baseline import dataset_of
 from snnconvert.gate.difference import Difference, Verdict, holm
 from snnconvert.gate.measurement import Measurement
 from snnconvert.gate.paired import paired
@@ -62,7 +63,7 @@ def judge(
             before = before.of([name for name in before.ids if name in common])
             now = replace(now, predictions=after.of(before.ids), left_out=now.left_out + len(after) - len(common))
         after = joined(before, now, where)
-    elif after.digest != entry.dataset.sha256:
+    elif dataset_of(after) != entry.dataset:
         message = f"{now.target}: not the samples (or labels) of the baseline {where}"
         raise DataError("E201", message, ANOTHER_SET)
     steps = entry.gated(gate)
@@ -136,7 +137,10 @@ def _dotted(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _difference(entry: Entry, before: Predictions | None, after: Predictions, t: int, alpha: float) -> Difference:
     if before is None:
-        return unpaired(entry.row(t).right or 0, int(_right(after, t).sum()), len(after), alpha)
+        right = entry.row(t).right
+        if right is None:
+            raise UsageError("E303", f"{entry.name}: has no counts of right answers at T = {t}", ANOTHER_SET)
+        return unpaired(right, int(_right(after, t).sum()), len(after), alpha)
     old, new = _right(before, t), _right(after, t)
     return paired(int((old & ~new).sum()), int((~old & new).sum()), len(after), alpha)
 

@@ -43,7 +43,11 @@ def exits_with_1(config: Path, *assignments: str, only: tuple[str, ...] = ()) ->
 @pytest.mark.parametrize(
     ("text", "words", "hint"),
     [
-        ("{margin: 0}", r"sweep\.yaml:8:10: defaults\.gate\.margin: Input should be greater than 0", None),
+        (
+            "{margin: 0}",
+            r"sweep\.yaml:8:10: defaults\.gate\.margin: Input should be greater than or equal to 0.000001",
+            None,
+        ),
         ("{margn: 1}", r"sweep\.yaml:8:10: defaults\.gate\.margn: unknown option", "did you mean 'margin'?"),
         ("{rails: {min: 1}}", r"sweep\.yaml:8:18: defaults\.gate\.rails\.min: unknown option", None),
         ("[1]", r"sweep\.yaml:8:3: defaults\.gate: expected options below it", None),

@@ -142,6 +142,23 @@ def test_without_stored_predictions_the_counts_decide_and_less_is_seen(compare: 
     assert only(compare([], [*range(300)], stored=False)).verdict is Verdict.FAIL
 
 
+def test_counts_that_are_not_known_are_not_taken_for_none(predict: Callable, measure: Callable) -> None:
+    old = predict(1000)
+    entry = measure(old).entry("net", Gate())
+    unknown = entry.steps[0].model_copy(update={"correct": None, "agreed": None})
+    broken = entry.model_copy(update={"steps": [unknown, entry.steps[1]]})
+    with pytest.raises(UsageError, match="net: has no counts of right answers at T = 8") as caught:
+        judge(broken, None, measure(old), Gate(steps=[8]), "b.json")
+    assert caught.value.code == "E303"
+
+
+def test_without_stored_predictions_the_number_of_samples_must_fit(predict: Callable, measure: Callable) -> None:
+    entry = measure(predict(1000)).entry("net", Gate())
+    more = entry.model_copy(update={"dataset": entry.dataset.model_copy(update={"samples": 2000})})
+    with pytest.raises(DataError, match=r"not the samples \(or labels\) of the baseline"):
+        judge(more, None, measure(predict(1000)), Gate(), "b.json")
+
+
 def test_several_failures_are_corrected_and_all_must_pass(predict: Callable, measure: Callable) -> None:
     steps = {t: [] for t in (1, 2, 4, 8)}
     old = predict(300, steps)
@@ -235,7 +252,10 @@ def test_from_no_spikes_to_some_is_too_many(predict: Callable, measure: Callable
     old = predict(300)
     entry, gate = measure(old, spikes=0.0).entry("n", Gate()), Gate(rails=Rails(max_synops=1e6))
     assert judge(entry, old, measure(old, spikes=0.0), gate, "b.json").verdict is Verdict.PASS
-    assert judge(entry, old, measure(old, spikes=0.1), gate, "b.json").verdict is Verdict.FAIL
+    for spikes in (0.0, 1e-322):
+        entry = measure(old, spikes=spikes).entry("n", Gate())
+        found = judge(entry, old, measure(old, spikes=0.1), gate, "b.json").findings[1]
+        assert (found.verdict, found.numbers["measured"]) == (Verdict.FAIL, 1e9)
 
 
 @pytest.fixture
