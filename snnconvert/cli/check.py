@@ -28,9 +28,9 @@ Examples:
 
 \b
 PASS          the drop of accuracy is proven to be under the margin,
-              or no prediction changed
+              or no prediction of the baseline changed
 FAIL          the drop is over the margin and no accident, or a rail broken
-INCONCLUSIVE  too few samples to tell; it is said how many would do
+INCONCLUSIVE  these samples cannot tell; it is said how many could
 Exit status 0, 1 and, for INCONCLUSIVE, 0 or with --strict 6.
 
 \b

@@ -4,7 +4,7 @@ Of several gated steps each must PASS, which needs no correction; that one of th
 them there are, so their probabilities are corrected (Holm).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from snnconvert.errors import DataError, UsageError
@@ -55,14 +55,15 @@ def judge(
             no rail (E303).
         DataError: the samples or their labels are not those of the baseline (E201, E204).
     """
-    missing, after = 0, now.predictions
+    missing, left_out, after = 0, now.left_out, now.predictions
     if before is not None:
         common = set(before.ids) & set(after.ids)
         if partial and common:
             missing = len(before) - len(common)
+            left_out += len(after) - len(common)
             before = before.of([name for name in before.ids if name in common])
-            now = replace(now, predictions=after.of(before.ids), left_out=now.left_out + len(after) - len(common))
-        after = joined(before, now, where)
+            after = after.of(before.ids)
+        after = joined(before, after, now.target, where)
     elif dataset_of(after) != entry.dataset:
         message = f"{now.target}: not the samples (or labels) of the baseline {where}"
         raise DataError("E201", message, ANOTHER_SET)
@@ -96,24 +97,24 @@ def judge(
         before is not None,
         tuple(changes(entry, now)),
         tuple(findings),
-        now.left_out,
+        left_out,
         now.has_classes,
         missing,
     )
 
 
-def joined(before: Predictions, now: Measurement, where: str) -> Predictions:
+def joined(before: Predictions, after: Predictions, target: str, where: str) -> Predictions:
     """Return the new answers in the order of the old ones, sample by sample."""
-    old, new, after = set(before.ids), set(now.predictions.ids), now.predictions
+    old, new = set(before.ids), set(after.ids)
     if old != new:
         lacking, more = len(old - new), len(new - old)
         told = f"{lacking} of the {len(old)} samples of the baseline {where} are missing, {more} others are there"
-        raise DataError("E201", f"{now.target}: {told}", PARTIAL if old & new else ANOTHER_SET)
+        raise DataError("E201", f"{target}: {told}", PARTIAL if old & new else ANOTHER_SET)
     after = after.of(before.ids)
     if bool((before.label != after.label).any()):
         index = int((before.label != after.label).argmax())
         told = f"sample {before.ids[index]}: label {after.label[index]}, but {before.label[index]} in {where}"
-        raise DataError("E204", f"{now.target}: {told}", ANOTHER_SET)
+        raise DataError("E204", f"{target}: {told}", ANOTHER_SET)
     return after
 
 
@@ -183,7 +184,7 @@ def _accuracy(
         "samples_needed": needed,
     }
     if identical:
-        told = f"{100 * new / n:.2f} %, no prediction changed"
+        told = f"{100 * new / n:.2f} %, no prediction changed{'' if whole else ' of those that are there'}"
         told += f"; {_undecided(needed)}" if verdict is Verdict.INCONCLUSIVE else ""
         return Finding(what, t, verdict, told, numbers)
     told = (

@@ -62,8 +62,8 @@ def test_document_is_json_with_every_finding(judged: Callable) -> None:
     [
         (P, False, "PASS"),
         (F, True, "FAIL"),
-        (I, False, "INCONCLUSIVE: too few samples to tell; no failure; with --strict it would be"),
-        (I, True, "INCONCLUSIVE: too few samples to tell; with --strict that is a failure"),
+        (I, False, "INCONCLUSIVE: these samples cannot tell; no failure; with --strict it would be"),
+        (I, True, "INCONCLUSIVE: these samples cannot tell; with --strict that is a failure"),
     ],
 )
 def test_last_line_of_the_text_is_the_verdict(judged: Callable, verdict: Verdict, strict: bool, last: str) -> None:

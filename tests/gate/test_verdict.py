@@ -67,7 +67,7 @@ def test_a_part_without_changes_proves_no_more_than_its_number(
     old = predict(1000)
     found = judge(measure(old).entry("n", Gate()), old, measure(old.of(old.ids[:n])), Gate(), "b.json", partial=True)
     assert only(found).verdict is verdict
-    assert only(found).told.startswith("100.00 %, no prediction changed")
+    assert only(found).told.startswith("100.00 %, no prediction changed of those that are there")
     assert ("about 268 samples would decide" in only(found).told) == (verdict is Verdict.INCONCLUSIVE)
 
 
@@ -210,11 +210,31 @@ def test_what_was_converted_differently_is_named(predict: Callable, measure: Cal
 def test_rails(predict: Callable, measure: Callable, rails: dict, kept: bool, told: str) -> None:
     before = predict(100, {8: [*range(10)], 32: [50, 51, 52]}, ann_wrong=1)
     entry = measure(before).entry("net", Gate())
-    now = measure(before, spikes=100.0 * 1.1 * (1 - 1e-12))
+    now = measure(before, spikes=110.0)
     _, finding = judge(entry, before, now, Gate(rails=Rails(**rails)), "b.json").findings
     assert finding.verdict is (Verdict.PASS if kept else Verdict.FAIL)
     assert finding.told == told
     assert finding.rail == next(iter(rails))
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 900), (0, 1100), (100, 1100)])
+@pytest.mark.parametrize("more", [0.92, 1.125])
+def test_costs_of_other_samples_than_those_of_the_baseline_prove_nothing(
+    predict: Callable, measure: Callable, first: int, last: int, more: float
+) -> None:
+    """The samples that are there may take more than all on average, or less."""
+    everything = predict(1100)
+    old, new = everything.of(everything.ids[:1000]), everything.of(everything.ids[first:last])
+    gate = Gate(rails=Rails(min_accuracy=90.0, min_agreement=90.0, max_spikes_per_sample=5.0, max_synops=5.0))
+    entry, now = measure(old).entry("net", Gate()), measure(new, spikes=100.0 * more)
+    _, accuracy, agreement, *costs = judge(entry, old, now, gate, "b.json", partial=True).findings
+    assert (accuracy.verdict, agreement.verdict) == (Verdict.PASS, Verdict.PASS)
+    for cost in costs:
+        assert cost.verdict is Verdict.INCONCLUSIVE
+        assert cost.told.startswith("known as a mean over more samples only, not over the ")
+        assert (cost.numbers["measured"], cost.numbers["limit"]) == (None, 5.0)
+    (same,) = judge(entry, old, measure(old), gate, "b.json", partial=True).findings[3:4]
+    assert same.verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize(
@@ -302,6 +322,39 @@ def test_rails_of_outputs_that_are_no_classes(dense: Callable, rails: dict, kept
     assert (only(found).told, only(found).verdict) == (told, Verdict.PASS if kept else Verdict.FAIL)
     assert not found.has_classes
     assert judge(entry, None, dense(spikes=110.0), gate, "b.json").verdict is found.verdict
+
+
+ABSOLUTE = Rails(min_agreement=90.0, max_output_error=5.0, max_steps_to_reach=Reach(accuracy=90.0, steps=8))
+
+
+def test_a_part_of_outputs_that_are_no_classes_is_measured_alone_or_not_at_all(dense: Callable) -> None:
+    few = dense()
+    some = few.predictions.of(few.predictions.ids[:200])
+    less, gate = dataclasses.replace(few, predictions=some), Gate(rails=ABSOLUTE)
+    there = judge(few.entry("n", Gate()), few.predictions, less, gate, "b.json", partial=True)
+    assert [each.verdict for each in there.findings] == [Verdict.PASS] * 3
+    more = judge(less.entry("n", Gate()), some, few, gate, "b.json", partial=True)
+    assert [each.verdict for each in more.findings] == [Verdict.INCONCLUSIVE] * 3
+    assert (there.missing, more.left_out) == (100, 100)
+
+
+def test_a_share_that_is_the_limit_keeps_it(dense: Callable) -> None:
+    """100 * 0.57 is less than 57, and 100 * 0.28 is more than 28."""
+    rails = Rails(min_agreement=57.0, max_output_error=28.0, max_steps_to_reach=Reach(accuracy=57.0, steps=8))
+    now = dense(0.57, 0.28)
+    assert judge(now.entry("n", Gate()), None, now, Gate(rails=rails), "b.json").verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    "rails",
+    [{"min_agreement": 1.0}, {"max_steps_to_reach": Reach(accuracy=1.0, steps=8)}],
+    ids=lambda rails: next(iter(rails)),
+)
+def test_a_single_value_agrees_with_nothing(dense: Callable, rails: dict) -> None:
+    value, (rail,) = dense(None, 0.04), rails
+    with pytest.raises(UsageError, match=f"{rail}: the output is a single value, which agrees with nothing") as caught:
+        judge(value.entry("n", Gate()), None, value, Gate(rails=Rails(**rails)), "b.json")
+    assert caught.value.hint == "max_output_error"
 
 
 @pytest.mark.parametrize("rail", ["min_agreement", "max_output_error"])
