@@ -68,6 +68,9 @@ def expand(source: Source, trust: bool = False) -> list[Planned]:
         seen[each.name.lower()] = each.place
     if not planned:
         raise UsageError("E302", f"{places['matrix.exclude']}: exclude leaves no job")
+    of_gates = sorted(path for path in fixed if path.startswith("gate."))
+    if of_gates and not any(each.gate for each in planned):
+        raise UsageError("E003", f"--set {of_gates[0]}: every job says that it has no gate", "take away gate: null")
     return planned
 
 
@@ -183,8 +186,11 @@ def _job(
     _lay_over(document, known, mine, source.places, f"jobs.{index}.")
     _make_absolute(document, source.path.parent)
     for assignment in source.overrides:
+        path = assignment.partition("=")[0]
+        if path.startswith("gate.") and document.get("gate", {}) is None:
+            continue  # gate: null is a decision, which a part of a gate does not change
         set_option(document, known, assignment)
-        known[assignment.partition("=")[0]] = "--set"
+        known[path] = "--set"
     _make_absolute(document, Path())
     if trust:
         document["trust_model"] = True

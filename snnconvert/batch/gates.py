@@ -49,7 +49,10 @@ class Gates:
                     )
 
     def judge(self, entry: Entry, store: Store) -> Gated | None:
-        """Return the verdict on a bundle with all findings, or why there is none; None where nobody asks for one."""
+        """Return the verdict on a bundle with all findings, or why there is none; None where nobody asks for one.
+
+        A verdict tells nothing of where files are; the message of an error does.
+        """
         gate = entry.planned.gate
         if gate is None:
             return None

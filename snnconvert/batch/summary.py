@@ -1,6 +1,7 @@
 """What a batch amounts to, made from bundles and baselines alone: a table, summary.json, summary.csv and summary.svg.
 
-Nothing in it tells when, where or in which run a job was done: equal bundles and baselines give equal summaries.
+Nothing in it tells when or in which run a job was done: equal bundles and baselines give equal summaries. Where it was
+done only errors tell, of jobs that failed or could not be compared: their messages name files.
 """
 
 import csv

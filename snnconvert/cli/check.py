@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Found = list[tuple[str, Measurement]]  # what every network does, with its name in the baseline
 
 REGRESSION, UNDECIDED = 1, 6  # exit statuses
+OF_A_VERDICT = ("junit", "markdown", "strict", "allow_partial")  # options that --update has no use for
 EPILOG = """\b
 Examples:
   snnconvert check net_snn --baseline b.json --update --reason "release 1"
@@ -28,9 +29,9 @@ Examples:
 
 \b
 PASS          the drop of accuracy is proven to be under the margin,
-              or no prediction changed
+              or no prediction of the baseline changed
 FAIL          the drop is over the margin and no accident, or a rail broken
-INCONCLUSIVE  too few samples to tell; it is said how many would do
+INCONCLUSIVE  these samples cannot tell; it is said how many could
 Exit status 0, 1 and, for INCONCLUSIVE, 0 or with --strict 6.
 
 \b
@@ -89,8 +90,9 @@ def refuse(targets: tuple[str, ...], given: dict[str, Any]) -> None:
     files = [given[name] for name in ("junit", "markdown") if given[name] is not None]
     if given["name"] is not None and len(targets) > 1:
         raise UsageError("E003", f"--name: of one network, but there are {len(targets)}", "check them one by one")
-    if given["update"] and files:
-        raise UsageError("E003", "--update: nothing is judged, there is no result to write", "leave --junit out")
+    if given["update"] and (idle := [name for name in OF_A_VERDICT if given[name]]):
+        option = f"--{idle[0].replace('_', '-')}"
+        raise UsageError("E003", f"--update: nothing is judged, {option} would change nothing", f"leave {option} out")
     if given["reason"] is not None and not given["update"]:
         raise UsageError("E003", "--reason: only a new baseline has one", "--update writes it")
     for target in map(Path, targets):

@@ -6,7 +6,7 @@ Both are committed; the predictions lie in ``<name of the file>/MODEL-<digest>.n
 import hashlib
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from snnconvert.gate.schema import SCHEMA, Baseline, Dataset, Entry, Part
 from snnconvert.report.text import printable
 
 MOST_JSON_BYTES = 2**24
+MOST_NESTED = 32  # ours are nested 7 deep; copying and comparing options recurses
 
 P = TypeVar("P", bound=Part)
 
@@ -27,6 +28,22 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def limited(path: Path, most: int) -> bytes:
+    """Return what a stranger's file holds.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no file, or has more than ``most`` bytes.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise ValueError("is no file")
+    if status.st_size > most:
+        raise ValueError(f"has {status.st_size} bytes, expected at most {most}")
+    with path.open("rb") as file:
+        return file.read(most)
+
+
 def read_baseline(path: Path) -> tuple[Baseline, bytes]:
     """Read and check a baseline; return it and its bytes.
 
@@ -34,7 +51,7 @@ def read_baseline(path: Path) -> tuple[Baseline, bytes]:
         UsageError: no such file (E001); it is no baseline of ours, or too large (E303).
     """
     try:
-        content = _limited(path, MOST_JSON_BYTES)
+        content = limited(path, MOST_JSON_BYTES)
     except (OSError, ValueError) as problem:
         hint = "snnconvert check BUNDLE --baseline FILE --update --reason TEXT writes one"
         raise UsageError("E001", f"{_shown(path)}: {_reason(problem)}", hint) from None
@@ -44,6 +61,8 @@ def read_baseline(path: Path) -> tuple[Baseline, bytes]:
         raise _refusal(path, "is nested too deep") from None
     except ValueError as problem:
         raise _refusal(path, f"is no JSON document ({problem})") from None
+    if not _shallow(document):
+        raise _refusal(path, "is nested too deep")
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
         raise _refusal(path, f"got schema {printable(json.dumps(schema))}, expected '{SCHEMA}'")
@@ -72,7 +91,7 @@ def read_predictions(path: Path, entry: Entry) -> Predictions | None:
     """Return the predictions of an entry of the baseline at ``path``; None where there are none.
 
     Raises:
-        UsageError: they are not those that the baseline names, or do not give its counts (E303).
+        UsageError: they are not those that the baseline names, or do not give its steps and counts (E303).
     """
     if entry.predictions is None:
         return None
@@ -80,10 +99,10 @@ def read_predictions(path: Path, entry: Entry) -> Predictions | None:
     try:
         if not file.resolve().is_relative_to(path.parent.resolve()):
             raise _refusal(file, f"leads out of the folder of {path.name}")
-        content = _limited(file, MOST_BYTES)
+        content = limited(file, MOST_BYTES)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as problem:
+    except (OSError, RuntimeError, ValueError) as problem:  # RuntimeError: links in a circle
         raise _refusal(file, _reason(problem)) from None
     if digest(content) != sha256:
         raise _refusal(file, f"got sha256 {digest(content)[:16]}…, expected {sha256[:16]}… by {path.name}")
@@ -91,6 +110,8 @@ def read_predictions(path: Path, entry: Entry) -> Predictions | None:
         found = read_npz(content)
     except ValueError as problem:
         raise _refusal(file, f"is no file of predictions: {problem}") from None
+    if found.steps != (steps := tuple(row.t for row in entry.steps)):
+        raise _refusal(file, f"got T = {_listed(found.steps)}, expected {_listed(steps)} by {path.name}")
     if dataset_of(found) != entry.dataset or any(
         (row.correct, row.agreed) != counts(found, row.t) for row in entry.steps
     ):
@@ -105,22 +126,23 @@ def dataset_of(predictions: Predictions) -> Dataset:
 
 def counts(predictions: Predictions, t: int) -> tuple[int | None, int | None]:
     """Return how many answers at ``t`` are right, and how many are the ANN's; None where that is not known."""
-    if t not in predictions.steps:
-        return None, None
     answers = predictions.at(t)
     right = int((answers == predictions.label).sum()) if predictions.labelled else None
     known = bool((predictions.ann >= 0).all())
     return right, int((answers == predictions.ann).sum()) if known else None
 
 
-def _limited(path: Path, most: int) -> bytes:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-        raise ValueError("is no file")
-    if status.st_size > most:
-        raise ValueError(f"has {status.st_size} bytes, expected at most {most}")
-    with path.open("rb") as file:
-        return file.read(most)
+def _shallow(document: Any) -> bool:
+    """Tell whether nothing in a document is nested deeper than :data:`MOST_NESTED`."""
+    level = [document]
+    for _ in range(MOST_NESTED):
+        level = [
+            each
+            for part in level
+            if isinstance(part, dict | list)
+            for each in (part.values() if isinstance(part, dict) else part)
+        ]
+    return not level
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -135,7 +157,11 @@ def _no_number(text: str) -> Any:
     raise ValueError(f"{text} is no number of JSON")
 
 
-def _reason(problem: OSError | ValueError) -> str:
+def _listed(steps: Sequence[int]) -> str:
+    return printable(", ".join(map(str, steps)), 80)
+
+
+def _reason(problem: Exception) -> str:
     return f"cannot be read ({problem.strerror})" if isinstance(problem, OSError) else str(problem)
 
 

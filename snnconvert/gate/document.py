@@ -88,10 +88,7 @@ def notes(judgement: Judgement) -> list[str]:
             "the baseline's predictions are missing: its counts are compared, which sees less than sample by sample"
         )
     if judgement.missing:
-        told.append(
-            f"{judgement.missing:,} samples of the baseline are missing: the others are compared, but for spikes and "
-            "operations, which are those of all"
-        )
+        told.append(f"{judgement.missing:,} samples of the baseline are missing: the others are compared")
     if judgement.left_out:
         told.append(f"{judgement.left_out:,} samples of the data are none of the baseline's, and were left out")
     if judgement.changed:
@@ -104,4 +101,4 @@ def last_line(verdict: Verdict, strict: bool) -> str:
     if verdict is not Verdict.INCONCLUSIVE:
         return verdict.name
     means = "with --strict that is a failure" if strict else "no failure; with --strict it would be"
-    return f"{verdict.name}: too few samples to tell; {means}"
+    return f"{verdict.name}: these samples cannot tell; {means}"

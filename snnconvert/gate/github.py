@@ -35,12 +35,13 @@ def annotations(judgements: Sequence[Judgement], baseline: Path) -> list[str]:
     ]
     found.sort(key=lambda each: -each[0])
     lines = _lines(baseline)
+    file = os.path.relpath(baseline, os.environ.get("GITHUB_WORKSPACE") or None)  # GitHub takes it from there
     commands: list[str] = []
     for verdict, name, told in found[:MOST_ANNOTATIONS]:
         left = len(found) - MOST_ANNOTATIONS
         more = f" (and {left} more)" if left > 0 and len(commands) == MOST_ANNOTATIONS - 1 else ""
         kind = "error" if verdict is Verdict.FAIL else "warning"
-        place = f"file={_property(os.path.relpath(baseline))},line={lines.get(name, 1)}"
+        place = f"file={_property(file)},line={lines.get(name, 1)}"
         title = _property(f"snnconvert check: {name} {verdict.name}")
         commands.append(f"::{kind} {place},title={title}::{_data(told + more)}")
     return commands

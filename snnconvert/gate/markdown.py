@@ -22,11 +22,15 @@ def as_markdown(judgements: Sequence[Judgement], strict: bool) -> str:
             lines.append(f"| {_plain(judgement.name)} | {_plain(finding.title)} | {verdict} | {_plain(finding.told)} |")
     lines.append("")
     for judgement in judgements:
-        told = "; ".join([f"{judgement.target}, {about(judgement)}", *notes(judgement)])
-        lines.append(f"- {_plain(judgement.name)}: {_plain(told)}")
+        told = "; ".join(map(_plain, [f"{judgement.target}, {about(judgement)}", *notes(judgement)]))
+        lines.append(f"- {_plain(judgement.name)}: {told}")
     return "\n".join(lines) + "\n"
 
 
 def _plain(text: str) -> str:
-    """Return text that means nothing but itself in a cell of a table."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~&!@])", r"\\\1", printable(text, MOST))
+    """Return text that means nothing but itself in a cell of a table.
+
+    What GitHub looks for after the Markdown, as people to mention and links, is broken by a comment that nobody sees.
+    """
+    escaped = re.sub(r"([\\`*_{}\[\]<>|~&!$])", r"\\\1", printable(text, MOST))
+    return re.sub(r"[@#]|:(?=//)|www(?=\.)", r"\g<0><!-- -->", escaped)

@@ -125,6 +125,8 @@ def _measurement(
     metrics: dict[str, Any],
 ) -> Measurement:
     rows, dense = [], metrics["classes"] is None
+    if tuple(row["t"] for row in metrics["steps"]) != predictions.steps:
+        raise ValueError("metrics.json has other steps")
     for row in metrics["steps"]:
         correct, agreed = counts(predictions, row["t"])
         rows.append(
@@ -138,8 +140,6 @@ def _measurement(
                 output_error=row["output_error"] if dense else None,
             )
         )
-    if tuple(row.t for row in rows) != predictions.steps:
-        raise ValueError("metrics.json has other steps")
     return Measurement(str(bundle), source, model, options, predictions, tuple(rows))
 
 

@@ -116,7 +116,7 @@ def _checked(found: Mapping[str, np.ndarray]) -> Predictions:
     ids = tuple(found["id"].astype(np.str_).tolist())
     label, ann, snn = (found[name].astype(np.int64) for name in ("label", "ann", "snn"))
     if snn.shape == (len(ids), 0):  # how a bundle says that the outputs are no classes
-        snn = np.full((len(ids), len(found["steps"])), -1)
+        snn = np.broadcast_to(np.int64(-1), (len(ids), len(found["steps"])))  # takes no memory, however many they say
     return Predictions(ids, label, ann, tuple(found["steps"].tolist()), snn)
 
 

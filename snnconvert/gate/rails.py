@@ -1,7 +1,7 @@
 """Limits that a network must keep whatever its baseline did, and limits to what it may cost more."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,10 @@ from snnconvert.errors import UsageError
 from snnconvert.gate.difference import Verdict
 from snnconvert.gate.measurement import Measurement
 from snnconvert.gate.predictions import Predictions
-from snnconvert.gate.schema import Entry, Rails, Reach
+from snnconvert.gate.schema import Entry, Rails, Reach, Row
+
+COSTS = ("max_spikes_per_sample", "max_synops")  # compared with those of the baseline
+MOST_MORE = 1e9  # percent: more than any limit, and a number that JSON can hold
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,24 @@ class Finding:
         return self.rail if self.t is None else f"{self.rail} at T = {self.t}"
 
 
-def judge_rails(rails: Rails, entry: Entry, now: Measurement, after: Predictions, t: int) -> Iterator[Finding]:
-    """Check every limit that is set, at step ``t``; ``after`` are the answers of ``now``.
+def judge_rails(rails: Rails, entry: Entry, now: Measurement, after: Predictions, t: int) -> list[Finding]:
+    """Check every limit that is set, at step ``t``; ``after`` are answers of ``now`` on samples of the baseline.
+
+    What is known as a mean only is INCONCLUSIVE where that mean is over other samples, too.
 
     Raises:
         UsageError: a limit is set on something that is not known of these samples (E303).
     """
+    n = len(after)
+    own = n == len(now.predictions)
+    costs, others = own and n == entry.dataset.samples, own or now.has_classes
+    return [
+        each if (costs if each.rail in COSTS else others) else _undecided(each, n)
+        for each in _judged(rails, entry, now, after, t)
+    ]
+
+
+def _judged(rails: Rails, entry: Entry, now: Measurement, after: Predictions, t: int) -> Iterator[Finding]:
     answers, old, new = after.at(t), entry.row(t), now.row(t)
     if new is None:
         return
@@ -50,7 +65,7 @@ def judge_rails(rails: Rails, entry: Entry, now: Measurement, after: Predictions
         if now.has_classes:
             agreement = _percent((answers == after.ann)[_some(known, "min_agreement")])
         else:
-            agreement = _share(new.agreement, "min_agreement")
+            agreement = _positions(new, "min_agreement")
         yield _limit("min_agreement", t, agreement, rails.min_agreement, "%", least=True)
     if rails.max_spikes_per_sample is not None:
         more = _increase(old.spikes_per_sample, new.spikes_per_sample)
@@ -65,6 +80,11 @@ def judge_rails(rails: Rails, entry: Entry, now: Measurement, after: Predictions
         yield _limit("max_output_error", t, error, rails.max_output_error, "%")
     if rails.max_steps_to_reach is not None:
         yield _reached(rails.max_steps_to_reach, now, after)
+
+
+def _undecided(finding: Finding, n: int) -> Finding:
+    told = f"known as a mean over more samples only, not over the {n:,} that are compared"
+    return replace(finding, verdict=Verdict.INCONCLUSIVE, told=told, numbers=finding.numbers | {"measured": None})
 
 
 def _limit(rail: str, t: int, measured: float, limit: float, unit: str, least: bool = False) -> Finding:
@@ -84,7 +104,7 @@ def _written(measured: float, limit: float, kept: bool) -> str:
 def _reached(reach: Reach, now: Measurement, after: Predictions) -> Finding:
     truth = after.truth
     if truth is None:
-        right = [_share(row.agreement, "max_steps_to_reach") for row in now.rows]
+        right = [_positions(row, "max_steps_to_reach") for row in now.rows]
     else:
         right = [_percent(after.at(t) == truth) for t in after.steps]
     first = next((t for t, value in zip(after.steps, right, strict=True) if value >= reach.accuracy), None)
@@ -99,17 +119,24 @@ def _percent(right: np.ndarray) -> float:
     return 100 * int(right.sum()) / len(right)
 
 
+def _positions(row: Row, rail: str) -> float:
+    """Return the percentage of positions with the ANN's class, of outputs that are no classes."""
+    if row.agreement is None and row.output_error is not None:
+        raise UsageError("E303", f"{rail}: the output is a single value, which agrees with nothing", "max_output_error")
+    return _share(row.agreement, rail)
+
+
 def _share(value: float | None, rail: str) -> float:
-    """Return a fraction that only a conversion can measure, in percent."""
+    """Return a fraction that only a conversion can measure, in percent; 0.57 is 57, not 56.99999999999999."""
     if value is None:
         hint = "give the MODEL with --calib, or leave --data out: then what the conversion measured counts"
         raise UsageError("E303", f"{rail}: is not known, for want of the ANN's outputs", hint)
-    return 100 * value
+    return round(100 * value, 9)
 
 
 def _increase(old: float, new: float) -> float:
-    """Return by how many percent something grew; from nothing to something is more than any limit."""
-    return 100 * (new / old - 1) if old else (0.0 if new == 0 else 1e9)
+    """Return by how many percent something grew; from nothing to something is :data:`MOST_MORE`."""
+    return min(round(100 * (new / old - 1), 9), MOST_MORE) if old else (0.0 if new == 0 else MOST_MORE)
 
 
 def _labels(after: Predictions, rail: str) -> np.ndarray:

@@ -20,6 +20,7 @@ from snnconvert.report.text import printable
 SCHEMA: Literal["snnconvert/baseline/1"] = "snnconvert/baseline/1"
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,79}$"
 _PATH = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,7}$"  # no part is '..', and none is hidden
+SMALLEST = 1e-6  # of a margin and an alpha: quantiles and numbers of samples of less are no numbers any more
 
 Count = Annotated[int, Field(ge=0, le=2**40)]
 Step = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -59,9 +60,11 @@ class Gate(Part):
     """When a network is good enough."""
 
     margin: Annotated[
-        float, Field(gt=0, le=100, allow_inf_nan=False, description="Points of accuracy that may be lost.")
+        float, Field(ge=SMALLEST, le=100, allow_inf_nan=False, description="Points of accuracy that may be lost.")
     ] = 1.0
-    alpha: Annotated[float, Field(gt=0, lt=0.5, description="Chance of each error: 0.05 is a 90 % interval.")] = 0.05
+    alpha: Annotated[
+        float, Field(ge=SMALLEST, lt=0.5, description="Chance of each error: 0.05 is a 90 % interval.")
+    ] = 0.05
     steps: Annotated[list[Step], Field(max_length=64, description="Time steps to gate; empty: the largest.")] = []
     rails: Rails = Rails()
 
@@ -87,6 +90,11 @@ class Row(Part):
         found: dict[str, Any] = written(self)
         absent = [name for name in ("agreement", "output_error") if found[name] is None]
         return {name: value for name, value in found.items() if name not in absent}
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The names of what has a value."""
+        return frozenset(name for name, value in self if value is not None)
 
     @property
     def right(self) -> int | None:
@@ -137,6 +145,8 @@ class Entry(Part):
             raise ValueError(f"there is no row of the gated step {unknown[0]}")
         if any((row.correct is None) == self.dataset.labelled for row in self.steps):
             raise ValueError("counts of right answers go with labels")
+        if len({row.known for row in self.steps}) > 1:
+            raise ValueError("not all steps know the same: what one has a value of, all have")
         if any(max(row.correct or 0, row.agreed or 0) > self.dataset.samples for row in self.steps):
             raise ValueError("more answers than samples")
         return self

@@ -1,9 +1,10 @@
 """Writes a baseline and the predictions beside it.
 
 Predictions come first, under names that hold their digests; then the file moves in; then those go that it no longer
-names. A run that is killed on the way leaves a baseline, old or new, that is whole.
+names, if they are ours. A run that is killed on the way leaves a baseline, old or new, that is whole.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,9 +12,10 @@ from pathlib import Path
 
 from snnconvert import __version__
 from snnconvert.errors import OutputError, UsageError
-from snnconvert.gate.baseline import digest
+from snnconvert.gate.baseline import digest, limited
 from snnconvert.gate.measurement import Measurement
-from snnconvert.gate.schema import NAME, Baseline, Entry, Gate, Stored
+from snnconvert.gate.predictions import MOST_BYTES
+from snnconvert.gate.schema import NAME, Baseline, Gate, Stored
 from snnconvert.report.single_file import check_place, write_whole
 from snnconvert.report.text import printable
 
@@ -51,7 +53,7 @@ def write_baseline(
     entries, files = {entry.name: entry for entry in before}, {}
     for name, measurement, gate in measured:
         content = measurement.predictions.to_npz()
-        stored = Stored(path=f"{path.stem}/{name}-{digest(content)[:8]}.npz", sha256=digest(content))
+        stored = Stored(path=_name(path, name, digest(content)), sha256=digest(content))
         files[path.parent / stored.path] = content
         entries[name] = measurement.entry(name, gate).model_copy(update={"predictions": stored})
     baseline = Baseline(
@@ -65,10 +67,26 @@ def write_baseline(
     except ValueError as problem:  # infinity, say, which YAML can hold
         raise UsageError("E303", f"{path}: options that JSON cannot hold ({problem})", "convert without them") from None
     _write(path, files, content)
-    for gone in _paths(path, before) - _paths(path, baseline.models):
-        with suppress(OSError):
-            gone.unlink()
+    named = {entry.predictions.path for entry in baseline.models if entry.predictions is not None}
+    for entry in before:
+        if entry.predictions is not None and entry.predictions.path not in named:
+            _remove(path, entry.name, entry.predictions)
     return baseline
+
+
+def _name(path: Path, name: str, sha256: str) -> str:
+    """Return where the predictions of a network lie, relative to the folder of the baseline."""
+    return f"{path.stem}/{name}-{sha256[:8]}.npz"
+
+
+def _remove(path: Path, name: str, stored: Stored) -> None:
+    """Remove predictions that were written with a baseline: the old one is a stranger's, and may name any file."""
+    file = path.parent / stored.path
+    with suppress(OSError, RuntimeError, ValueError):  # RuntimeError: links in a circle
+        written_here = stored.path == _name(path, name, stored.sha256)
+        linked = file.resolve() != path.parent.resolve() / stored.path
+        if written_here and not linked and digest(limited(file, MOST_BYTES)) == stored.sha256:
+            file.unlink()
 
 
 def _write(path: Path, files: dict[Path, bytes], content: bytes) -> None:
@@ -77,7 +95,7 @@ def _write(path: Path, files: dict[Path, bytes], content: bytes) -> None:
     try:
         folder.mkdir(exist_ok=True)
         for file, predictions in files.items():
-            if not file.exists():
+            if not os.path.lexists(file):
                 made.append(file)
             write_whole(file, predictions)
         write_whole(path, content)
@@ -91,7 +109,3 @@ def _write(path: Path, files: dict[Path, bytes], content: bytes) -> None:
             message = f"{folder}: cannot be written ({problem.strerror or problem})"
             raise OutputError("E402", message, "is the disk full?") from None
         raise
-
-
-def _paths(path: Path, entries: Sequence[Entry]) -> set[Path]:
-    return {path.parent / entry.predictions.path for entry in entries if entry.predictions is not None}

@@ -4,10 +4,11 @@ Of several gated steps each must PASS, which needs no correction; that one of th
 them there are, so their probabilities are corrected (Holm).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from snnconvert.errors import DataError, UsageError
+from snnconvert.gate.baseline import dataset_of
 from snnconvert.gate.difference import Difference, Verdict, holm
 from snnconvert.gate.measurement import Measurement
 from snnconvert.gate.paired import paired
@@ -54,15 +55,16 @@ def judge(
             no rail (E303).
         DataError: the samples or their labels are not those of the baseline (E201, E204).
     """
-    missing, after = 0, now.predictions
+    missing, left_out, after = 0, now.left_out, now.predictions
     if before is not None:
         common = set(before.ids) & set(after.ids)
         if partial and common:
             missing = len(before) - len(common)
+            left_out += len(after) - len(common)
             before = before.of([name for name in before.ids if name in common])
-            now = replace(now, predictions=after.of(before.ids), left_out=now.left_out + len(after) - len(common))
-        after = joined(before, now, where)
-    elif after.digest != entry.dataset.sha256:
+            after = after.of(before.ids)
+        after = joined(before, after, now.target, where)
+    elif dataset_of(after) != entry.dataset:
         message = f"{now.target}: not the samples (or labels) of the baseline {where}"
         raise DataError("E201", message, ANOTHER_SET)
     steps = entry.gated(gate)
@@ -95,24 +97,24 @@ def judge(
         before is not None,
         tuple(changes(entry, now)),
         tuple(findings),
-        now.left_out,
+        left_out,
         now.has_classes,
         missing,
     )
 
 
-def joined(before: Predictions, now: Measurement, where: str) -> Predictions:
+def joined(before: Predictions, after: Predictions, target: str, where: str) -> Predictions:
     """Return the new answers in the order of the old ones, sample by sample."""
-    old, new, after = set(before.ids), set(now.predictions.ids), now.predictions
+    old, new = set(before.ids), set(after.ids)
     if old != new:
         lacking, more = len(old - new), len(new - old)
         told = f"{lacking} of the {len(old)} samples of the baseline {where} are missing, {more} others are there"
-        raise DataError("E201", f"{now.target}: {told}", PARTIAL if old & new else ANOTHER_SET)
+        raise DataError("E201", f"{target}: {told}", PARTIAL if old & new else ANOTHER_SET)
     after = after.of(before.ids)
     if bool((before.label != after.label).any()):
         index = int((before.label != after.label).argmax())
         told = f"sample {before.ids[index]}: label {after.label[index]}, but {before.label[index]} in {where}"
-        raise DataError("E204", f"{now.target}: {told}", ANOTHER_SET)
+        raise DataError("E204", f"{target}: {told}", ANOTHER_SET)
     return after
 
 
@@ -136,7 +138,10 @@ def _dotted(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _difference(entry: Entry, before: Predictions | None, after: Predictions, t: int, alpha: float) -> Difference:
     if before is None:
-        return unpaired(entry.row(t).right or 0, int(_right(after, t).sum()), len(after), alpha)
+        right = entry.row(t).right
+        if right is None:
+            raise UsageError("E303", f"{entry.name}: has no counts of right answers at T = {t}", ANOTHER_SET)
+        return unpaired(right, int(_right(after, t).sum()), len(after), alpha)
     old, new = _right(before, t), _right(after, t)
     return paired(int((old & ~new).sum()), int((~old & new).sum()), len(after), alpha)
 
@@ -179,7 +184,7 @@ def _accuracy(
         "samples_needed": needed,
     }
     if identical:
-        told = f"{100 * new / n:.2f} %, no prediction changed"
+        told = f"{100 * new / n:.2f} %, no prediction changed{'' if whole else ' of those that are there'}"
         told += f"; {_undecided(needed)}" if verdict is Verdict.INCONCLUSIVE else ""
         return Finding(what, t, verdict, told, numbers)
     told = (

@@ -43,7 +43,11 @@ def exits_with_1(config: Path, *assignments: str, only: tuple[str, ...] = ()) ->
 @pytest.mark.parametrize(
     ("text", "words", "hint"),
     [
-        ("{margin: 0}", r"sweep\.yaml:8:10: defaults\.gate\.margin: Input should be greater than 0", None),
+        (
+            "{margin: 0}",
+            r"sweep\.yaml:8:10: defaults\.gate\.margin: Input should be greater than or equal to 0.000001",
+            None,
+        ),
         ("{margn: 1}", r"sweep\.yaml:8:10: defaults\.gate\.margn: unknown option", "did you mean 'margin'?"),
         ("{rails: {min: 1}}", r"sweep\.yaml:8:18: defaults\.gate\.rails\.min: unknown option", None),
         ("[1]", r"sweep\.yaml:8:3: defaults\.gate: expected options below it", None),
@@ -126,7 +130,22 @@ def test_what_a_job_says_wins_over_the_defaults_and_null_is_no_gate(gated: Path)
     assert mlp.gate is not None
     assert (mlp.gate.margin, mlp.gate.rails.min_accuracy) == (1.0, 100)
     assert mlp.gate.baseline == str(gated.parent / "snn-baseline.json")
-    assert expand(read_batch(gated, ("gate.margin=2",)))[-1].gate == JobGate(margin=2.0, baseline=mlp.gate.baseline)
+
+
+def test_a_part_of_a_gate_gives_none_to_a_job_that_has_none(gated: Path) -> None:
+    gated.write_text(gated.read_text().replace("matrix: false, convert", "matrix: false, gate: null, convert"))
+    mlp, *_, once = expand(read_batch(gated, ("gate.margin=2",)))
+    assert (mlp.gate, once.gate) == (JobGate(margin=2.0, baseline=str(gated.parent / "snn-baseline.json")), None)
+    assert expand(read_batch(gated, ("gate={margin: 2}",)))[-1].gate == mlp.gate
+    gated.write_text(gated.read_text().replace("gate: {margin: 1.0}", "gate: null"))
+    with pytest.raises(UsageError, match=r"E003.*--set gate\.margin: every job says that it has no gate"):
+        expand(read_batch(gated, ("gate.margin=2",)))
+    with pytest.raises(UsageError, match=r"E003.*--set gate\.margin: every job says that it has no gate"):
+        expand(read_batch(gated, ("gate=null", "gate.margin=2")))
+
+
+def test_a_part_of_a_gate_gives_one_to_jobs_that_say_nothing(sweep: Path) -> None:
+    assert {each.gate.margin for each in expand(read_batch(sweep, ("gate.margin=2",)))} == {2.0}
 
 
 def test_paths_of_baselines_are_relative_to_who_names_them(gated: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,14 @@ def forget(baseline: Path) -> Callable[[], None]:
         (["net_snn", "--name", "x"], 2, "error[E303]: snn-baseline.json: has no model 'x'"),
         (["net_snn", "--reason", "x"], 2, "error[E003]: --reason: only a new baseline has one"),
         (["net_snn", "--update"], 2, "error[E003]: --update: why?"),
-        (["net_snn", "--update", "--reason", "x", "--junit", "j"], 2, "error[E003]: --update: nothing is judged"),
+        *(
+            (
+                ["net_snn", "--update", "--reason", "x", *option],
+                2,
+                f"error[E003]: --update: nothing is judged, {option[0]} ",
+            )
+            for option in (["--junit", "j"], ["--markdown", "m"], ["--strict"], ["--allow-partial"])
+        ),
         (["net_snn", "net_snn", "--update", "--reason", "x"], 2, "error[E003]: --update: two of the networks"),
         (["net_snn", "--rail", "min_accuracy"], 2, "error[E003]: --rail: expected NAME=VALUE"),
         (["net_snn", "--rail", "min=1"], 2, "error[E003]: --steps, --margin, --alpha, --rail: rails.min: unknown key"),

@@ -1,11 +1,13 @@
 """The baseline file: everything in it that is refused, and how it is written, whole or not at all."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from snnconvert.errors import OutputError, SnnError, UsageError
@@ -39,7 +41,8 @@ def entry(document: dict) -> dict:
         (lambda d: entry(d)["predictions"].update(path="a/../../x.npz"), "predictions.path: .*pattern"),
         (lambda d: entry(d)["predictions"].update(path="a\\..\\x"), "predictions.path: .*pattern"),
         (lambda d: entry(d)["model"].update(sha256="A" * 64), "model.sha256: .*pattern"),
-        (lambda d: entry(d)["gate"].update(margin=-1), "gate.margin: .*greater than 0, got '-1'"),
+        (lambda d: entry(d)["gate"].update(margin=-1), "gate.margin: .*greater than or equal to 0.000001, got '-1'"),
+        (lambda d: entry(d)["gate"].update(alpha=1e-300), "gate.alpha: .*greater than or equal to 0.000001"),
         (lambda d: entry(d)["gate"].update(margin="1"), "gate.margin: .*valid number, got '1'"),
         (lambda d: entry(d)["gate"].update(alpha=0.5), "gate.alpha: "),
         (lambda d: entry(d)["gate"].update(steps=[7]), "no row of the gated step 7"),
@@ -47,6 +50,8 @@ def entry(document: dict) -> dict:
         (lambda d: entry(d)["steps"].reverse(), "the steps do not ascend"),
         (lambda d: entry(d)["steps"][0].update(correct=1001), "more answers than samples"),
         (lambda d: entry(d)["steps"][0].update(correct=None), "counts of right answers go with labels"),
+        (lambda d: entry(d)["steps"][0].update(agreed=None), "not all steps know the same"),
+        (lambda d: entry(d)["steps"][0].update(output_error=0.1), "not all steps know the same"),
         (lambda d: entry(d)["steps"][0].update(t=True), "steps.0.t: "),
         (lambda d: entry(d).update(steps=[]), "steps: "),
     ],
@@ -68,6 +73,7 @@ def test_a_baseline_that_breaks_the_schema_is_refused(baseline_file: Path, edit:
         (b'{"schema": "x", "schema": "y"}', "the key 'schema' stands there twice"),
         (b'{"schema": NaN}', "NaN is no number of JSON"),
         (b"[" * 100_000, "is nested too deep|is no JSON document"),
+        (b'{"a":' * 600 + b"1" + b"}" * 600, "is nested too deep"),
     ],
 )
 def test_what_is_no_json_of_ours_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -111,6 +117,33 @@ def test_changed_predictions_are_refused(baseline_file: Path) -> None:
 def test_predictions_that_do_not_give_the_counts_are_refused(baseline_file: Path) -> None:
     change(baseline_file, lambda d: entry(d)["steps"][0].update(correct=999))
     with pytest.raises(UsageError, match="does not give the counts"):
+        read(baseline_file)
+
+
+@pytest.mark.parametrize("steps", [slice(1), slice(1, 2)])
+def test_predictions_of_other_steps_are_refused(baseline_file: Path, steps: slice) -> None:
+    change(baseline_file, lambda d: entry(d).update(steps=entry(d)["steps"][steps]))
+    with pytest.raises(UsageError, match=r"got T = 8, 32, expected (8|32) by snn-baseline\.json"):
+        read(baseline_file)
+
+
+def test_dense_predictions_that_lack_a_step_are_refused(
+    baseline_file: Path, predict: Callable, measure: Callable
+) -> None:
+    """Nothing is counted there that would not fit."""
+    none = np.full(1000, -1)
+    short = dataclasses.replace(predict(1000, {8: []}), label=none, ann=none, snn=none[:, None])
+    write_baseline(baseline_file, None, [("net", measure(short), Gate())], "dense")
+    change(baseline_file, lambda d: entry(d)["steps"].append({**entry(d)["steps"][0], "t": 32}))
+    with pytest.raises(UsageError, match=r"got T = 8, expected 8, 32 by snn-baseline\.json"):
+        read(baseline_file)
+
+
+def test_predictions_behind_a_link_to_itself_are_refused(baseline_file: Path) -> None:
+    file = stored(baseline_file)
+    file.unlink()
+    file.symlink_to(file.name)
+    with pytest.raises(UsageError, match="E303"):
         read(baseline_file)
 
 
@@ -165,6 +198,56 @@ def test_predictions_that_no_entry_names_any_more_go(baseline_file: Path, predic
     write_baseline(baseline_file, read_baseline(baseline_file), [("net", measure(predict(10)), Gate())], "smaller")
     assert stored(baseline_file) != before
     assert len(read(baseline_file)) == 10
+
+
+def victim(folder: Path, place: str) -> dict[str, str]:
+    """A file at ``place``, and how a baseline would name it as its predictions."""
+    (folder / place).parent.mkdir(exist_ok=True)
+    (folder / place).write_bytes(b"mine")
+    return {"path": place, "sha256": digest(b"mine")}
+
+
+OURS = f"snn-baseline/net-{digest(b'mine')[:8]}.npz"
+
+
+@pytest.mark.parametrize("place", ["victim.py", "snn-baseline/victim.npz", OURS.replace("net-", "other-"), OURS[13:]])
+def test_an_update_removes_no_file_but_its_own(
+    baseline_file: Path, predict: Callable, measure: Callable, place: str
+) -> None:
+    named = victim(baseline_file.parent, place)
+    change(baseline_file, lambda d: entry(d).update(predictions=named))
+    write_baseline(baseline_file, read_baseline(baseline_file), [("net", measure(predict(10)), Gate())], "smaller")
+    assert (baseline_file.parent / place).read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("how", ["changed", "file", "folder", "circle"])
+def test_an_update_removes_no_file_of_its_own_name_that_it_did_not_write(
+    baseline_file: Path, predict: Callable, measure: Callable, how: str
+) -> None:
+    named = victim(baseline_file.parent, OURS)
+    change(baseline_file, lambda d: entry(d).update(predictions=named))
+    ours, folder = baseline_file.parent / OURS, baseline_file.parent / "snn-baseline"
+    if how == "changed":
+        ours.write_bytes(b"mine, changed")
+    elif how == "folder":
+        folder.rename(folder.with_name("elsewhere"))
+        folder.symlink_to("elsewhere")
+    else:
+        ours.rename(folder / "elsewhere")
+        ours.symlink_to("elsewhere" if how == "file" else ours.name)
+    write_baseline(baseline_file, read_baseline(baseline_file), [("net", measure(predict(10)), Gate())], "smaller")
+    assert os.path.lexists(ours)
+
+
+def test_an_update_that_fails_removes_no_link_in_its_way(
+    baseline_file: Path, predict: Callable, measure: Callable
+) -> None:
+    new = measure(predict(10))
+    link = baseline_file.parent / f"snn-baseline/net-{digest(new.predictions.to_npz())[:8]}.npz"
+    link.symlink_to("nowhere")
+    with pytest.raises(OutputError, match="is there already, and is no file"):
+        write_baseline(baseline_file, read_baseline(baseline_file), [("net", new, Gate())], "smaller")
+    assert link.is_symlink()
 
 
 def test_equal_measurements_give_equal_files(tmp_path: Path, predict: Callable, measure: Callable) -> None:

@@ -1,12 +1,18 @@
 """The result of a check for programs and people: JSON, text, JUnit, Markdown, GitHub."""
 
+import dataclasses
 import json
+import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from snnconvert.gate import github
 from snnconvert.gate.difference import Verdict
@@ -15,6 +21,7 @@ from snnconvert.gate.junit import as_junit
 from snnconvert.gate.markdown import as_markdown
 from snnconvert.gate.rails import Finding
 from snnconvert.gate.verdict import Judgement
+from snnconvert.report.text import printable
 
 NASTY = "net|<b>`x`\n::error::\x1b[31m\ufffe\u202e%"
 
@@ -62,8 +69,8 @@ def test_document_is_json_with_every_finding(judged: Callable) -> None:
     [
         (P, False, "PASS"),
         (F, True, "FAIL"),
-        (I, False, "INCONCLUSIVE: too few samples to tell; no failure; with --strict it would be"),
-        (I, True, "INCONCLUSIVE: too few samples to tell; with --strict that is a failure"),
+        (I, False, "INCONCLUSIVE: these samples cannot tell; no failure; with --strict it would be"),
+        (I, True, "INCONCLUSIVE: these samples cannot tell; with --strict that is a failure"),
     ],
 )
 def test_last_line_of_the_text_is_the_verdict(judged: Callable, verdict: Verdict, strict: bool, last: str) -> None:
@@ -106,6 +113,48 @@ def test_text_of_a_stranger_stays_text(judged: Callable, tmp_path: Path) -> None
     assert not any(line.startswith("::") for line in markdown.splitlines())
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(told=st.text() | st.text("|\\`\n<>*_~[]()!$#@&;: a1-"))
+def test_any_text_comes_back_from_junit_and_markdown(judged: Callable, told: str) -> None:
+    (judgement,) = judged([F], target=told)
+    finding = dataclasses.replace(judgement.findings[0], told=told)
+    found = [dataclasses.replace(judgement, findings=(finding,))]
+    shown = printable(told, 400)
+    failure = parsed(as_junit(found, False)).find(".//failure")
+    assert failure is not None
+    assert failure.get("message") == re.sub("[\ufffe\uffff]", "\ufffd", shown)
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(as_markdown(found, False))
+    cells = [after for token, after in pairwise(tokens) if token.type == "td_open"]
+    assert [kind(cell) for cell in cells] == [{"text"}] * 4
+    assert text_of(cells[3]) == shown.strip()
+    (item,) = [after for token, after in pairwise(tokens) if token.type == "paragraph_open"]
+    assert kind(item) == {"text"}
+    assert text_of(item).startswith(f"net0: {shown}, 1,000 samples, run just now"[:60])
+
+
+def kind(inline: Any) -> set[str]:
+    """What an inline token is made of, comments apart."""
+    return {each.type.replace("text_special", "text") for each in inline.children if each.content != "<!-- -->"} or {
+        "text"
+    }
+
+
+def text_of(inline: Any) -> str:
+    return "".join(each.content for each in inline.children if each.content != "<!-- -->")
+
+
+def test_markdown_mentions_nobody_and_links_nowhere(judged: Callable) -> None:
+    """A backslash does not keep GitHub from it."""
+    markdown = as_markdown(judged([P], target="@octocat #1 http://x.org www.x.org"), False)
+    assert "@<!-- -->octocat #<!-- -->1 http:<!-- -->//x.org www<!-- -->.x.org" in markdown
+
+
+def test_markdown_tells_every_note_whole(judged: Callable) -> None:
+    markdown = as_markdown(judged([P], missing=7, left_out=9, changed=("x" * 800,), target="t" * 800), False)
+    assert "; 7 samples of the baseline are missing: the others are compared; 9 samples of the data" in markdown
+    assert max(map(len, markdown.splitlines())) < 1500
+
+
 def test_markdown_is_one_table_with_a_row_for_each_finding(judged: Callable) -> None:
     lines = as_markdown(judged([P, F], [I]), False).splitlines()
     assert lines[0] == "### snnconvert check: ❌ FAIL"
@@ -137,9 +186,41 @@ def test_annotations_lead_to_the_line_of_the_network_and_are_escaped(
     judged: Callable, baseline_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(baseline_file.parent)
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
     (line,) = github.annotations(
         [Judgement("net", "x", "run", 1, True, True, (), judged([F])[0].findings)], baseline_file
     )
     number = 1 + baseline_file.read_text().splitlines().index('   "name": "net",')
     place = f"::error file=snn-baseline.json,line={number},title=snnconvert check%3A net FAIL::"
     assert line == f"{place}rail0 at T = 8: 90.00 %25 -> 80.00 %25"
+
+
+def test_annotations_lead_to_the_file_from_where_the_repository_lies(
+    judged: Callable, baseline_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(baseline_file.parent)
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(baseline_file.parent.parent))
+    (line,) = github.annotations(judged([F]), baseline_file)
+    assert line.startswith(f"::error file={baseline_file.parent.name}/snn-baseline.json,line=1,")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(told=st.text() | st.text("%\r\n:,=250DA "), name=st.text("%:,=a\n", min_size=1))
+def test_any_text_comes_back_from_an_annotation(judged: Callable, tmp_path: Path, told: str, name: str) -> None:
+    (judgement,) = judged([F])
+    finding = dataclasses.replace(judgement.findings[0], told=told)
+    file = tmp_path / "b.json"
+    file.write_text("{}")
+    (line,) = github.annotations([dataclasses.replace(judgement, name=name, findings=(finding,))], file)
+    assert len(line.splitlines()) == 1
+    _, command, shown = line.split("::", 2)
+    properties = dict(each.split("=", 1) for each in command.removeprefix("error ").split(","))
+    assert unescaped(properties["title"]) == printable(f"snnconvert check: {name} FAIL", 400)
+    assert unescaped(shown) == printable(f"{finding.title}: {told}", 400)
+
+
+def unescaped(text: str) -> str:
+    """What GitHub makes of it."""
+    for code, character in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
+        text = text.replace(code, character)
+    return text

@@ -67,7 +67,7 @@ def test_a_part_without_changes_proves_no_more_than_its_number(
     old = predict(1000)
     found = judge(measure(old).entry("n", Gate()), old, measure(old.of(old.ids[:n])), Gate(), "b.json", partial=True)
     assert only(found).verdict is verdict
-    assert only(found).told.startswith("100.00 %, no prediction changed")
+    assert only(found).told.startswith("100.00 %, no prediction changed of those that are there")
     assert ("about 268 samples would decide" in only(found).told) == (verdict is Verdict.INCONCLUSIVE)
 
 
@@ -142,6 +142,23 @@ def test_without_stored_predictions_the_counts_decide_and_less_is_seen(compare: 
     assert only(compare([], [*range(300)], stored=False)).verdict is Verdict.FAIL
 
 
+def test_counts_that_are_not_known_are_not_taken_for_none(predict: Callable, measure: Callable) -> None:
+    old = predict(1000)
+    entry = measure(old).entry("net", Gate())
+    unknown = entry.steps[0].model_copy(update={"correct": None, "agreed": None})
+    broken = entry.model_copy(update={"steps": [unknown, entry.steps[1]]})
+    with pytest.raises(UsageError, match="net: has no counts of right answers at T = 8") as caught:
+        judge(broken, None, measure(old), Gate(steps=[8]), "b.json")
+    assert caught.value.code == "E303"
+
+
+def test_without_stored_predictions_the_number_of_samples_must_fit(predict: Callable, measure: Callable) -> None:
+    entry = measure(predict(1000)).entry("net", Gate())
+    more = entry.model_copy(update={"dataset": entry.dataset.model_copy(update={"samples": 2000})})
+    with pytest.raises(DataError, match=r"not the samples \(or labels\) of the baseline"):
+        judge(more, None, measure(predict(1000)), Gate(), "b.json")
+
+
 def test_several_failures_are_corrected_and_all_must_pass(predict: Callable, measure: Callable) -> None:
     steps = {t: [] for t in (1, 2, 4, 8)}
     old = predict(300, steps)
@@ -193,11 +210,31 @@ def test_what_was_converted_differently_is_named(predict: Callable, measure: Cal
 def test_rails(predict: Callable, measure: Callable, rails: dict, kept: bool, told: str) -> None:
     before = predict(100, {8: [*range(10)], 32: [50, 51, 52]}, ann_wrong=1)
     entry = measure(before).entry("net", Gate())
-    now = measure(before, spikes=100.0 * 1.1 * (1 - 1e-12))
+    now = measure(before, spikes=110.0)
     _, finding = judge(entry, before, now, Gate(rails=Rails(**rails)), "b.json").findings
     assert finding.verdict is (Verdict.PASS if kept else Verdict.FAIL)
     assert finding.told == told
     assert finding.rail == next(iter(rails))
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 900), (0, 1100), (100, 1100)])
+@pytest.mark.parametrize("more", [0.92, 1.125])
+def test_costs_of_other_samples_than_those_of_the_baseline_prove_nothing(
+    predict: Callable, measure: Callable, first: int, last: int, more: float
+) -> None:
+    """The samples that are there may take more than all on average, or less."""
+    everything = predict(1100)
+    old, new = everything.of(everything.ids[:1000]), everything.of(everything.ids[first:last])
+    gate = Gate(rails=Rails(min_accuracy=90.0, min_agreement=90.0, max_spikes_per_sample=5.0, max_synops=5.0))
+    entry, now = measure(old).entry("net", Gate()), measure(new, spikes=100.0 * more)
+    _, accuracy, agreement, *costs = judge(entry, old, now, gate, "b.json", partial=True).findings
+    assert (accuracy.verdict, agreement.verdict) == (Verdict.PASS, Verdict.PASS)
+    for cost in costs:
+        assert cost.verdict is Verdict.INCONCLUSIVE
+        assert cost.told.startswith("known as a mean over more samples only, not over the ")
+        assert (cost.numbers["measured"], cost.numbers["limit"]) == (None, 5.0)
+    (same,) = judge(entry, old, measure(old), gate, "b.json", partial=True).findings[3:4]
+    assert same.verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize(
@@ -235,7 +272,10 @@ def test_from_no_spikes_to_some_is_too_many(predict: Callable, measure: Callable
     old = predict(300)
     entry, gate = measure(old, spikes=0.0).entry("n", Gate()), Gate(rails=Rails(max_synops=1e6))
     assert judge(entry, old, measure(old, spikes=0.0), gate, "b.json").verdict is Verdict.PASS
-    assert judge(entry, old, measure(old, spikes=0.1), gate, "b.json").verdict is Verdict.FAIL
+    for spikes in (0.0, 1e-322):
+        entry = measure(old, spikes=spikes).entry("n", Gate())
+        found = judge(entry, old, measure(old, spikes=0.1), gate, "b.json").findings[1]
+        assert (found.verdict, found.numbers["measured"]) == (Verdict.FAIL, 1e9)
 
 
 @pytest.fixture
@@ -282,6 +322,39 @@ def test_rails_of_outputs_that_are_no_classes(dense: Callable, rails: dict, kept
     assert (only(found).told, only(found).verdict) == (told, Verdict.PASS if kept else Verdict.FAIL)
     assert not found.has_classes
     assert judge(entry, None, dense(spikes=110.0), gate, "b.json").verdict is found.verdict
+
+
+ABSOLUTE = Rails(min_agreement=90.0, max_output_error=5.0, max_steps_to_reach=Reach(accuracy=90.0, steps=8))
+
+
+def test_a_part_of_outputs_that_are_no_classes_is_measured_alone_or_not_at_all(dense: Callable) -> None:
+    few = dense()
+    some = few.predictions.of(few.predictions.ids[:200])
+    less, gate = dataclasses.replace(few, predictions=some), Gate(rails=ABSOLUTE)
+    there = judge(few.entry("n", Gate()), few.predictions, less, gate, "b.json", partial=True)
+    assert [each.verdict for each in there.findings] == [Verdict.PASS] * 3
+    more = judge(less.entry("n", Gate()), some, few, gate, "b.json", partial=True)
+    assert [each.verdict for each in more.findings] == [Verdict.INCONCLUSIVE] * 3
+    assert (there.missing, more.left_out) == (100, 100)
+
+
+def test_a_share_that_is_the_limit_keeps_it(dense: Callable) -> None:
+    """100 * 0.57 is less than 57, and 100 * 0.28 is more than 28."""
+    rails = Rails(min_agreement=57.0, max_output_error=28.0, max_steps_to_reach=Reach(accuracy=57.0, steps=8))
+    now = dense(0.57, 0.28)
+    assert judge(now.entry("n", Gate()), None, now, Gate(rails=rails), "b.json").verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    "rails",
+    [{"min_agreement": 1.0}, {"max_steps_to_reach": Reach(accuracy=1.0, steps=8)}],
+    ids=lambda rails: next(iter(rails)),
+)
+def test_a_single_value_agrees_with_nothing(dense: Callable, rails: dict) -> None:
+    value, (rail,) = dense(None, 0.04), rails
+    with pytest.raises(UsageError, match=f"{rail}: the output is a single value, which agrees with nothing") as caught:
+        judge(value.entry("n", Gate()), None, value, Gate(rails=Rails(**rails)), "b.json")
+    assert caught.value.hint == "max_output_error"
 
 
 @pytest.mark.parametrize("rail", ["min_agreement", "max_output_error"])
