@@ -1,10 +1,10 @@
 """Convolutions over spikes, by adding up the weights of those that arrive (numba, CPU).
 
-Most inputs of a spiking network are zero in a step. A window of 3 x 3 is swept over the inputs (sweeps.py). For any
-other, of the rows of an image under the windows of one row of outputs, the inputs that are not zero become a list of
-events, column by column; those under one window lie behind each other. An output is its bias and the sum of their
-weights: a fraction of a dense convolution, and a sum in one order, whatever batch, block or thread the output belongs
-to.
+Most inputs of a spiking network are zero in a step. A window of 3 x 3 is swept over them (sweeps.py); a depthwise
+convolution reads them all (depthwise.py). For any other, of the rows of an image under the windows of one row of
+outputs, the inputs that are not zero become a list of events, column by column; those under one window lie behind each
+other. An output is its bias and the sum of their weights: a fraction of a dense convolution, and a sum in one order,
+whatever batch, block or thread the output belongs to.
 """
 
 import numba
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnconvert.compiled import compiled_for_one
+from snnconvert.simulate.depthwise import depthwise_row
 from snnconvert.simulate.fused import advance
-from snnconvert.simulate.rows import sum_rows
+from snnconvert.simulate.rows import DEPTHWISE, LISTED, SWEPT, sum_rows
 from snnconvert.simulate.sweeps import SIDE, WORD, begin_row, find_spikes, sweep_row
 from snnconvert.simulate.vectors import GRADED, GROUP, append_events, append_spikes, append_values
 
@@ -24,7 +25,7 @@ Shape = tuple[int, int, int, int]
 Window = tuple[int, int, int, int, int, int]
 Source = tuple[int, int, bool, bool]
 Room = tuple[NDArray[np.int32], Floats, NDArray[np.int64]]
-Tiling = tuple[int, int, int, int, int, bool]
+Tiling = tuple[int, int, int, int, int, int]
 
 ROOM = 8192  # inputs under the rows of outputs that are listed together, unless one row has more
 CURRENTS = 2**16  # currents that wait for their neurons
@@ -174,18 +175,61 @@ def _sweep(
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def _room(rows: int, shape: Shape, source: Source, window: Window, graded: bool, swept: bool) -> Room:
+def _depthwise(
+    x: Bytes,
+    image: int,
+    shape: Shape,
+    source: Source,
+    window: Window,
+    space: tuple[int, int],
+    rows: tuple[int, int],
+    weights: Floats,
+    tiling: Tiling,
+    scale: Floats,
+    bias: Floats,
+    out: Floats,
+    to: int,
+    other: Bytes,
+    at: int,
+    factor: Floats,
+) -> None:
+    """Write the same as :func:`_rows`, of a depthwise convolution."""
+    _, height, width, channels = shape
+    _, _, packed, other_packed = source
+    kernel_h, kernel_w, stride_h, stride_w, above, left = window
+    kind, lanes, tiles, _, outputs, _ = tiling
+    inputs, weights_, scales, biases = x.ctypes.data, weights.ctypes.data, scale.ctypes.data, bias.ctypes.data
+    outs, others, factors = out.ctypes.data, other.ctypes.data, factor.ctypes.data
+    for row in range(rows[0], rows[1]):
+        top = row * stride_h - above
+        first, last = max(0, -top), min(kernel_h, height - top)
+        for tile in range(tiles):
+            channel = tile * lanes
+            form = (
+                *(kind, lanes, weights_, 0, inputs, scales, biases, channel, outputs - channel, outs),
+                *(others, int(other_packed), factors),
+            )
+            begin = (image * height + top) * width * channels + channel
+            moved = (row - rows[0]) * space[1] * outputs + channel
+            places = int(packed), begin, width, channels, first, last, kernel_w, stride_w, left
+            shift = tile * kernel_h * kernel_w * lanes
+            added = at + moved if at >= 0 else at
+            depthwise_row(form, (*places, shift, space[1], outputs, to + moved, added))
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _room(rows: int, shape: Shape, source: Source, window: Window, graded: bool, way: int) -> Room:
     """Return room for lists: events, their values, and where those of each row and column start."""
-    size = 0 if swept else rows * window[0] * source[0] * source[1] * shape[2] * shape[3] + GROUP
-    starts = np.empty(0 if swept else rows * (shape[2] + 1), np.int64)
+    size = 0 if way != LISTED else rows * window[0] * source[0] * source[1] * shape[2] * shape[3] + GROUP
+    starts = np.empty(0 if way != LISTED else rows * (shape[2] + 1), np.int64)
     return np.empty(size, np.int32), np.empty(size if graded else 0, np.float32), starts
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
-def _words(rows: int, shape: Shape, source: Source, row_size: int, swept: bool) -> tuple[NDArray[np.int64], Floats]:
+def _words(rows: int, shape: Shape, source: Source, row_size: int, way: int) -> tuple[NDArray[np.int64], Floats]:
     """Return room for sweeps: bits of the inputs under so many rows of outputs, and a row outside of them."""
     words = (rows + SIDE - 1) * source[0] * shape[2] * source[1] * ((shape[3] + WORD - 1) // WORD)
-    return np.empty(words if swept else 0, np.int64), np.empty(row_size if swept else 0, np.float32)
+    return np.empty(words if way == SWEPT else 0, np.int64), np.empty(row_size if way == SWEPT else 0, np.float32)
 
 
 @compiled_for_one
@@ -216,16 +260,16 @@ def convolve(
     windows of x whose sum an input is, and whether x, and other, are spikes of a byte each, or floats. ``shape`` is
     that of the inputs, ``window`` kernel, stride and padding before, ``space`` ``(OH, OW)``.
     ``weights`` are rows of ``lanes`` outputs by (tile, column, row, channel) and one of zeros behind each tile; where a
-    window is swept, by (tile, channel), with ``lanes`` outputs for each of its places. ``tiling`` is (kind, lanes,
-    tiles, floats of a row, O, whether it is swept). ``scale`` multiplies the sums of 8-bit weights; it, ``bias``
-    and ``factor`` have ``tiles * lanes`` numbers.
+    window is swept, by (tile, channel), with ``lanes`` outputs for each of its places; of a depthwise convolution, by
+    (tile, place). ``tiling`` is (kind, lanes, tiles, floats of a row, O, the way: LISTED, SWEPT or DEPTHWISE).
+    ``scale`` multiplies the sums of 8-bit weights; it, ``bias`` and ``factor`` have ``tiles * lanes`` numbers.
 
     With ``steps``, N is (T, samples), and integrate-and-fire neurons take those steps under that current, which is then
     nowhere in memory whole: ``spikes`` gets what they send, a byte each, and ``out`` nothing. For ``drive``, their own
     bias, and the others see :func:`~snnconvert.simulate.fused.integrate_and_fire`.
     """
     height, width = space
-    outputs, swept = tiling[4], tiling[5]
+    outputs, way = tiling[4], tiling[5]
     block = max(steps, 1)
     samples = shape[0] // block
     row_size = width * outputs
@@ -236,8 +280,8 @@ def convolve(
     strips = (height + rows - 1) // rows
     next_row = neurons if drive.size > neurons else 0
     current = np.empty(together * rows * row_size if steps else 0, np.float32)
-    room = _room(min(listed, rows), shape, source, window, tiling[0] == GRADED, swept)
-    words = _words(rows, shape, source, row_size, swept)
+    room = _room(min(listed, rows), shape, source, window, tiling[0] == GRADED, way)
+    words = _words(rows, shape, source, row_size, way)
     for job in range(samples * strips):
         sample, first = job // strips, job % strips * rows
         last = min(first + rows, height)
@@ -250,9 +294,12 @@ def convolve(
                 added = at if other.size else -1
                 target, to = (current, (step - begin) * size) if steps else (out, at)
                 layer = weights, tiling, scale, bias
-                if swept:
-                    sums = target, to, other, added, factor
+                sums = target, to, other, added, factor
+                if way == SWEPT:
                     _sweep(x, image, shape, source, window, space, (first, last), *layer, *sums, *words)
+                    continue
+                if way == DEPTHWISE:
+                    _depthwise(x, image, shape, source, window, space, (first, last), *layer, *sums)
                     continue
                 for row in range(first, last, listed):
                     moved = (row - first) * row_size

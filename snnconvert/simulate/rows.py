@@ -21,6 +21,7 @@ from snnconvert.simulate.vectors import (
     zeros,
 )
 
+LISTED, SWEPT, DEPTHWISE = 0, 1, 2  # how a convolution finds its inputs: see events.py
 LONGEST = 256  # 8-bit weights whose sum surely fits into 16 bits
 FORM = "kind lanes weights events values scale bias channel left out other bytes factor"
 

@@ -24,6 +24,7 @@ from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
 from snnconvert.operators.selection import Selection
 from snnconvert.simulate.layers import FusedSteps, as_bytes, as_floats, flat, memory_order, ordered
+from snnconvert.simulate.rows import DEPTHWISE, LISTED, SWEPT
 from snnconvert.simulate.sweeps import SIDE
 from snnconvert.simulate.vectors import BINARY, GRADED, LANES, WHOLE, has_wide_vectors
 
@@ -38,12 +39,12 @@ NO_NEURONS = FusedSteps(NOTHING, NOTHING, NOTHING, 0, 0, True)
 class Weights:
     """The weights ``(O, C, KH, KW)`` of a convolution, laid out for its events; see events.py."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, graded: bool, swept: bool) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, graded: bool, way: int) -> None:
         outputs, inputs, kernel_h, kernel_w = weight.shape
-        unit = None if graded else units_of(weight)
+        unit = None if graded or way == DEPTHWISE else units_of(weight)  # few are added there
         kind = GRADED if graded else BINARY if unit is None else WHOLE
         widest = LANES[-1]
-        if swept:  # nine vectors must have room in registers
+        if way == SWEPT:  # nine vectors must have room in registers
             widest = (2 if has_wide_vectors() else 1) * (32 if kind == WHOLE else 16)
         choice = [lanes for lanes in LANES if lanes <= widest]
         lanes = min(choice, key=lambda lanes: -(-outputs // lanes) * (lanes // 16 + 1))
@@ -51,8 +52,10 @@ class Weights:
         padded = torch.zeros(tiles * lanes, inputs, kernel_h, kernel_w)
         padded[:outputs] = weight if unit is None else weight / unit.reshape(-1, 1, 1, 1)
         rows = padded.view(tiles, lanes, inputs, kernel_h, kernel_w)
-        if swept:
+        if way == SWEPT:
             rows = rows.permute(0, 2, 3, 4, 1).reshape(tiles, inputs, kernel_h * kernel_w * lanes)
+        elif way == DEPTHWISE:
+            rows = rows.permute(0, 2, 3, 4, 1).reshape(tiles, -1, lanes)
         else:
             rows = rows.permute(0, 4, 3, 2, 1).reshape(tiles, -1, lanes)
             rows = torch.cat([rows, torch.zeros(tiles, 1, lanes)], 1)
@@ -60,7 +63,7 @@ class Weights:
         self.rows: NDArray[np.float32] = rows.view(torch.float32).reshape(-1).numpy()  # also of 16-bit numbers
         self.scale, self.bias = (_filled(tiles * lanes, each) for each in (unit, bias))
         row_size = rows.shape[2] // (1 if unit is None else 2)
-        self.tiling = kind, lanes, tiles, row_size, outputs, swept
+        self.tiling = kind, lanes, tiles, row_size, outputs, way
 
 
 def _filled(size: int, values: Tensor | None) -> NDArray[np.float32]:
@@ -106,14 +109,15 @@ class EventSynapse:
         else:
             weight = weight[:, :, None, None]
         self.by_place = bias if bias is not None and bias.ndim > 1 else None  # (O, OH, OW)
-        self._weights = Weights(weight, bias if self.by_place is None else None, graded, self._is_swept(shape))
+        self._weights = Weights(weight, bias if self.by_place is None else None, graded, self._way(operator, shape))
         self._ones = np.ones(len(self._weights.bias), np.float32)
 
-    def _is_swept(self, shape: Shape) -> bool:
-        """Tell whether each spike is found once for all outputs that it reaches: see sweeps.py."""
+    def _way(self, operator: Convolution | Linear, shape: Shape) -> int:
+        if isinstance(operator, Convolution) and operator.groups > 1:
+            return DEPTHWISE
         *forms, above, left = self._window
         fits = self._space[-1] <= shape[-1] + left and max(above, left) < SIDE
-        return self._image and forms == [SIDE, SIDE, 1, 1] and fits
+        return SWEPT if self._image and forms == [SIDE, SIDE, 1, 1] and fits else LISTED
 
     @property
     def kind(self) -> int:
@@ -354,6 +358,7 @@ def _pooled_spikes(network: SpikingNetwork, graph: Graph, node: Node) -> Node | 
     size = math.prod(window.kernel)
     whole = (
         len(window.kernel) == 2
+        and node.operator.groups == 1
         and window.stride == window.kernel
         and not any((*window.before, *window.after, *pool.operator.extension))
         and all(step == 1 for step in window.dilation)
@@ -373,7 +378,12 @@ def event_synapse(
     places = operator.weight.shape[1]
     if isinstance(operator, Convolution):
         window = operator.window
-        if operator.weight.ndim != 4 or operator.groups != 1 or any(step != 1 for step in window.dilation):
+        depthwise = operator.groups == operator.weight.shape[0] == graph.shapes[value][0]
+        if (
+            operator.weight.ndim != 4
+            or not (operator.groups == 1 or depthwise)
+            or any(step != 1 for step in window.dilation)
+        ):
             return None
         places *= (graph.shapes[value][-1] + window.before[-1]) * window.kernel[0]
     traffic, small = network.traffic[value], all(neuron.most <= 1 for neuron in network.neurons.values())

@@ -83,6 +83,26 @@ def test_events_give_the_convolution(case: Any, density: float, seed: int) -> No
 
 
 @settings(max_examples=60, deadline=None)
+@given(
+    case=cases(), graded=st.booleans(), channels=st.sampled_from([2, 8, 16, 33, 70]), density=st.sampled_from([0.3, 1])
+)
+def test_depthwise_convolution_is_that_of_torch(case: Any, graded: bool, channels: int, density: float) -> None:
+    sample, (_, *size), samples, *_ = case
+    window = sample.window
+    operator = Convolution(numbers(5, (channels, 1, *window.kernel), 999, 2.0**-10), None, window, channels)
+    x = (torch.rand((samples, channels, *size), generator=seeded(6)) < density).float()
+    x = channels_last(x * numbers(7, x.shape, 4, 0.25) if graded else x)
+    expected = exactly(operator, x)
+    other = numbers(8, tuple(expected.shape), 50, 0.125)
+    synapse = EventSynapse(operator, (channels, *size), graded)
+    assert torch.equal(synapse.evaluate(x, None, None), expected)
+    assert torch.equal(synapse.evaluate(x, other, None), expected + other)
+    if not graded:
+        spikes = channels_last(other > 0)
+        assert torch.equal(synapse.evaluate(x.bool(), spikes, None), expected + spikes.float())
+
+
+@settings(max_examples=60, deadline=None)
 @given(case=cases(), pool=st.sampled_from([(2, 2), (1, 2), (4, 1)]), density=st.sampled_from([0.1, 0.6]))
 def test_events_of_a_pool_are_those_of_its_inputs(case: Any, pool: tuple[int, int], density: float) -> None:
     operator, shape, samples, *_ = case
