@@ -1,5 +1,6 @@
 """Compiles loops with numba, and keeps the machine code between runs where there is a place for it."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from functools import cache
@@ -27,11 +28,24 @@ def _compiled(function: Function, parallel: bool) -> Function:
     numba.config.CACHE_DIR = str(_place(before))
     try:
         found: Function = numba.njit(cache=True, **settings)(function)
+        _keep_if_possible(found)
     except RuntimeError:  # the place cannot be written: compile at each start
         found = numba.njit(**settings)(function)
     finally:
         numba.config.CACHE_DIR = before
     return found
+
+
+def _keep_if_possible(function: Any) -> None:
+    """Let a run go on where its machine code cannot be kept: on a full disk, say."""
+    cache = function._cache
+    save = cache.save_overload
+
+    def save_if_possible(*arguments: Any) -> None:
+        with contextlib.suppress(OSError):
+            save(*arguments)
+
+    cache.save_overload = save_if_possible
 
 
 def _place(wanted: str) -> Path:
