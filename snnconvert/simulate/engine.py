@@ -22,13 +22,14 @@ from snnconvert.errors import UsageError
 from snnconvert.graph import Node
 from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.simulate.blocks import Blocks, Plan
+from snnconvert.simulate.layers import NeuronLayer
 from snnconvert.simulate.readout import LinearReadout, SteppedReadout, ahead_of_neurons, linear_tail
 from snnconvert.simulate.sequential import Counts, Sequential, is_sequential
 from snnconvert.simulate.stopping import settled
 from snnconvert.simulate.synapses import Evaluation, event_evaluations, plain_evaluations
 
 BLOCK = 8  # time steps that go through the network together, at most
-ROOM = 2**22  # and numbers of the largest value in a block
+ROOM = 2**25  # and bytes of the largest value in a block: its spikes, or its currents where these are written down
 LEAST = 4  # samples that a thread of its own is worth
 
 
@@ -125,6 +126,7 @@ class Simulator:
         self.graph = network.graph.mapped(lambda tensor: channels_last(tensor.to(self.device)))
         self._emitters = [node.name for node in network.emitters]
         self._largest = max(math.prod(shape) for shape in self.graph.shapes.values())
+        self._largest *= 1 if self._sends_bytes() else 4
         varying = [node for node in self.graph.nodes if network.traffic[node.name] is not Traffic.CONSTANT]
         constant = [node for node in self.graph.nodes if network.traffic[node.name] is Traffic.CONSTANT]
         tail, needed = linear_tail(network), ahead_of_neurons(network)
@@ -140,6 +142,11 @@ class Simulator:
     def _evaluations(self, nodes: Sequence[Node], summed: bool = False) -> list[Evaluation]:
         by_events = self.fused and self.device.type == "cpu"
         return event_evaluations(self.network, self.graph, nodes, summed) if by_events else plain_evaluations(nodes)
+
+    def _sends_bytes(self) -> bool:
+        """Tell whether all that is written down of a step are spikes of fused neurons."""
+        fused = self.fused and self.device.type == "cpu" and not self.schedule.onset_delay
+        return fused and all(NeuronLayer.fuses(neuron) for neuron in self.network.neurons.values())
 
     def run(self, x: Tensor, steps: Sequence[int], stop_lead: float | None = None) -> Iterator[Readout]:
         """Present a batch ``(N, ...)`` as a constant current and yield a readout at each of the steps (ascending).
@@ -201,7 +208,7 @@ class Simulator:
         if self._tail is not None:
             output = LinearReadout(self._tail, self.graph.output, blocks)
         begins, latency = self.schedule.readout_from, self.network.latency
-        block = self.block or max(1, min(BLOCK, ROOM // (x.shape[0] * self._largest)))
+        block = self.block or max(1, min(BLOCK, ROOM // (len(x) * self._largest)))
         running = np.arange(len(x))
         for stop in steps:
             while blocks.now < stop + latency:

@@ -126,14 +126,12 @@ class NeuronLayer(Layer):
         self.bias = None if bias is None else bias.to(like)
         self._one_bias: NDArray[np.float32] | None = None
         self._buffers = buffers
-        self.fused = (
-            fused
-            and isinstance(neuron, IntegrateAndFire)
-            and not neuron.leak
-            and not neuron.refractory
-            and like.device.type == "cpu"
-            and like.dtype == torch.float32
-        )
+        self.fused = fused and self.fuses(neuron) and like.device.type == "cpu" and like.dtype == torch.float32
+
+    @staticmethod
+    def fuses(neuron: Neuron) -> bool:
+        """Tell whether a step of these neurons can be fused."""
+        return isinstance(neuron, IntegrateAndFire) and not neuron.leak and not neuron.refractory
 
     def keep(self, samples: Tensor) -> None:
         super().keep(samples)

@@ -17,13 +17,12 @@ from torch import Tensor
 from snnconvert.graph import Graph, Node, Operator, Role, Shape
 from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.network.weights import units
-from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.operators.affine import Affine
 from snnconvert.operators.average_pooling import AveragePool
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
 from snnconvert.operators.selection import Selection
-from snnconvert.simulate.layers import FusedSteps, as_bytes, as_floats, flat, memory_order, ordered
+from snnconvert.simulate.layers import FusedSteps, NeuronLayer, as_bytes, as_floats, flat, memory_order, ordered
 from snnconvert.simulate.rows import DEPTHWISE, LISTED, SWEPT
 from snnconvert.simulate.sweeps import SIDE
 from snnconvert.simulate.vectors import BINARY, GRADED, LANES, WHOLE, has_wide_vectors
@@ -331,9 +330,7 @@ def _is_fused(network: SpikingNetwork, graph: Graph, node: Node) -> bool:
     """Tell whether neurons take their steps in the loop that computes their current, which nobody else reads."""
     neuron, (value,) = network.neurons[node.name], node.inputs
     return (
-        isinstance(neuron, IntegrateAndFire)
-        and not neuron.leak
-        and not neuron.refractory
+        NeuronLayer.fuses(neuron)
         and not network.schedule.onset_delay
         and network.traffic[value] is not Traffic.CONSTANT
         and graph.sole_consumer(value) is not None
