@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.networks import BY_NAME, path_of, write_vgg_like
+from benchmarks.networks import BY_NAME, Network, path_of, write_vgg_like
 from snnconvert.calibrate import ActivationStatistics, collect
 from snnconvert.convert.recipe import Recipe
 from snnconvert.data import Preprocessing, batches, open_dataset
@@ -24,6 +24,7 @@ from snnconvert.neurons import make_neuron
 from snnconvert.simulate import Simulator
 
 THREADS, IMAGES, BATCH = 2, 96, 16
+CIFAR = BY_NAME["cifar10_akamaster_resnet20"]  # the VGG-like network has the same samples and preprocessing
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,11 @@ class Timed:
         return normal, Simulator(recipe.spiking(normal, self.statistics, torch.zeros(0), lambda _: None))
 
 
-def timed(name: str, path: Path) -> Timed:
-    """Read a CIFAR network and calibrate it on the images that are timed."""
-    network = BY_NAME["cifar10_akamaster_resnet20"]  # the samples and the preprocessing are the same
+def timed(name: str, path: Path, network: Network = CIFAR, images: int = IMAGES) -> Timed:
+    """Read a model and calibrate it on the images that are timed, which ``network`` tells."""
     loaded = load_model(path)
     dataset, prepare = open_dataset(network.calib), Preprocessing.parse(network.preprocess)
-    parts = [x for _, x in batches(dataset, np.arange(IMAGES), prepare, loaded.graph.input_shape, BATCH)]
+    parts = [x for _, x in batches(dataset, np.arange(images), prepare, loaded.graph.input_shape, BATCH)]
     folded, _ = apply_passes(loaded.graph, PASSES, torch.from_numpy(parts[0][:8]))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
@@ -62,12 +62,19 @@ def timed(name: str, path: Path) -> Timed:
 
 
 def networks() -> list[Timed]:
-    """Return ResNet-20 and a VGG-like network."""
+    """Return ResNet-20 and a VGG-like network, on CIFAR images."""
     torch.set_num_threads(THREADS)
     with tempfile.TemporaryDirectory() as folder:
         vgg = Path(folder) / "vgg_like.onnx"
         write_vgg_like(vgg)
-        return [timed("ResNet-20", Path(path_of("cifar10_akamaster_resnet20"))), timed("VGG-like", vgg)]
+        return [timed("ResNet-20", Path(path_of(CIFAR.name))), timed("VGG-like", vgg)]
+
+
+def large_networks() -> list[Timed]:
+    """Return SqueezeNet and MobileNetV1, on a batch of photographs."""
+    torch.set_num_threads(THREADS)
+    names = {"SqueezeNet 1.1": "squeezenet1.1_imagenet", "MobileNetV1 0.25": "mobilenetv1_0.25_224_imagenet"}
+    return [timed(name, Path(path_of(file)), BY_NAME[file], BATCH) for name, file in names.items()]
 
 
 def median(function: Callable[[], object], times: list[float]) -> float:
