@@ -12,7 +12,7 @@ from snnconvert.calibrate.collect import channels_last
 from snnconvert.graph import Graph
 from snnconvert.network import SpikingNetwork
 from snnconvert.simulate.buffers import Buffers
-from snnconvert.simulate.layers import Layer, NeuronLayer, ordered
+from snnconvert.simulate.layers import ALWAYS, Flow, Layer, NeuronLayer, flat, ordered
 from snnconvert.simulate.pools import pool_layer
 from snnconvert.simulate.synapses import Evaluation
 
@@ -87,22 +87,13 @@ class Blocks:
         self._buffers = Buffers()  # blocks have other sizes now
 
     def _evaluate(self, node: Evaluation, window: tuple[int, int]) -> Span | None:
-        if node.name in self._network.neurons and node.arriving is None:
+        if node.name in self._network.neurons:
             return self._fire(node, window)
         present = [self._spans[value] for value in node.inputs if value in self._spans]
         if not present:
             return None
         first, last = min(span.first for span in present), max(span.last for span in present)
-        inputs = [
-            self.constants[value].repeat(last - first, *([1] * (self.constants[value].ndim - 1)))
-            if value in self.constants
-            else self._widened(value, first, last)
-            for value in node.inputs
-        ]
-        if node.arriving is not None:
-            at = first - self._schedule.start(self._network.depths[node.name])
-            spikes = self._neurons(node.name).advance_by_events(node.arriving, inputs, last - first, at)
-            return Span(first, last, spikes)
+        inputs = self._inputs(node, first, last)
         if node.name not in self._plan.stateful:
             return Span(first, last, node.evaluate(inputs))
         if node.name not in self.layers:
@@ -110,31 +101,52 @@ class Blocks:
             self.layers[node.name] = pool_layer(self._network, node.name, operator, inputs[0], self.samples)
         return Span(first, last, self.layers[node.name].advance(inputs[0], last - first, True, first))
 
+    def _inputs(self, node: Evaluation, first: int, last: int) -> list[Tensor]:
+        """Return what a node reads in the steps ``[first, last)``."""
+        return [
+            self.constants[value].repeat(last - first, *([1] * (self.constants[value].ndim - 1)))
+            if value in self.constants
+            else self._widened(value, first, last)
+            for value in node.inputs
+        ]
+
     def _fire(self, node: Evaluation, window: tuple[int, int]) -> Span | None:
         """Let a layer of neurons take the steps of a block in which it may receive or fire."""
-        (value,) = node.inputs
         depth = self._network.depths[node.name]
         first, last = window
         stop = self._schedule.stop(depth)
         last = last if stop is None else min(last, stop)
-        varying = value not in self.constants
+        varying = any(value not in self.constants for value in node.inputs)
         if self._plan.rest and varying:
-            span = self._spans.get(value)
-            wakes = min(self._schedule.bias_start(depth), last if span is None else span.first)
+            arrives = [self._spans[value].first for value in node.inputs if value in self._spans]
+            wakes = min(self._schedule.bias_start(depth), *arrives, last)
             first = first if node.name in self.layers else max(first, wakes)
         if first >= last:
             return None
-        if not varying:
-            block = self.constants[value]
-        elif self._plan.rest:
-            block = self._current(value, first, last, depth)
-        else:
-            block = self._spans[value].block
         start = self._schedule.start(depth)
-        spikes = self._neurons(node.name).advance(block, last - first, varying, first - start)
+        if node.arriving is not None:
+            spikes = self._neurons(node.name).advance_by_events(
+                node.arriving, self._inputs(node, first, last), last - first, first - start, self._flow(node, first)
+            )
+        elif not varying:
+            spikes = self._neurons(node.name).advance(
+                self.constants[node.inputs[0]], last - first, False, first - start
+            )
+        else:
+            block = self._current(node.inputs[0], first, last, depth)
+            spikes = self._neurons(node.name).advance(block, last - first, True, first - start)
         # at rest: nobody needs to compute it
         silent = min(max(start - first, 0), last - first) if self._plan.rest else 0
         return None if first + silent == last else Span(first + silent, last, spikes[silent * self.samples :])
+
+    def _flow(self, node: Evaluation, first: int) -> Flow:
+        """Return when biases flow into a layer, in a block from step ``first`` on."""
+        if not self._plan.rest:
+            return ALWAYS
+        (current,) = self._plan.graph.by_name[node.name].inputs
+        begins = self._schedule.bias_start(self._network.depths[node.name]) - first
+        rest = flat(ordered(self._plan.rest[current]), 1)[0]
+        return Flow(rest, begins, begins + self._schedule.steps)
 
     def _neurons(self, name: str) -> NeuronLayer:
         """Return a layer of neurons, before its first step or as the last block left it."""
@@ -151,6 +163,8 @@ class Blocks:
     def _current(self, value: str, first: int, last: int, depth: int) -> Tensor:
         """Return a current that changes with time in the steps ``[first, last)``, its biases where they flow only."""
         block = self._widened(value, first, last)
+        if not self._plan.rest:
+            return block
         starts = self._schedule.bias_start(depth)
         by_step = block.view(last - first, self.samples, *block.shape[1:])
         for step in range(first, last):
@@ -165,6 +179,8 @@ class Blocks:
             return span.block
         rest = self._plan.rest[value]
         rest = rest.expand(self.samples, *rest.shape[1:])
+        if span is not None:
+            rest = rest.to(span.block.dtype)  # spikes at rest are none
         parts = []
         if span is not None:
             inner = span.block.view(span.last - span.first, self.samples, *span.block.shape[1:])

@@ -145,7 +145,7 @@ class Simulator:
 
     def _sends_bytes(self) -> bool:
         """Tell whether all that is written down of a step are spikes of fused neurons."""
-        fused = self.fused and self.device.type == "cpu" and not self.schedule.onset_delay
+        fused = self.fused and self.device.type == "cpu"
         return fused and all(NeuronLayer.fuses(neuron) for neuron in self.network.neurons.values())
 
     def run(self, x: Tensor, steps: Sequence[int], stop_lead: float | None = None) -> Iterator[Readout]:

@@ -253,6 +253,9 @@ def convolve(
     steps: int,
     silent: int,
     subtract: bool,
+    rest: Floats,
+    flows: int,
+    ends: int,
 ) -> None:
     """Fill ``out (N, OH, OW, O)`` with the convolution of ``x (N, H, W, C)`` and ``factor`` times ``other``, if any.
 
@@ -265,8 +268,9 @@ def convolve(
     ``scale`` multiplies the sums of 8-bit weights; it, ``bias`` and ``factor`` have ``tiles * lanes`` numbers.
 
     With ``steps``, N is (T, samples), and integrate-and-fire neurons take those steps under that current, which is then
-    nowhere in memory whole: ``spikes`` gets what they send, a byte each, and ``out`` nothing. For ``drive``, their own
-    bias, and the others see :func:`~snnconvert.simulate.fused.integrate_and_fire`.
+    nowhere in memory whole: ``spikes`` gets what they send, a byte each, and ``out`` nothing. Of the current ``rest``,
+    that of a sample, is taken off in steps before ``flows`` and from ``ends`` on, if it is given. For ``drive``, the
+    neurons' own bias, and the others see :func:`~snnconvert.simulate.fused.integrate_and_fire`.
     """
     height, width = space
     outputs, way = tiling[4], tiling[5]
@@ -297,15 +301,17 @@ def convolve(
                 sums = target, to, other, added, factor
                 if way == SWEPT:
                     _sweep(x, image, shape, source, window, space, (first, last), *layer, *sums, *words)
-                    continue
-                if way == DEPTHWISE:
+                elif way == DEPTHWISE:
                     _depthwise(x, image, shape, source, window, space, (first, last), *layer, *sums)
-                    continue
-                for row in range(first, last, listed):
-                    moved = (row - first) * row_size
-                    sums = target, to + moved, other, (added + moved if added >= 0 else added), factor
-                    some = row, min(row + listed, last)
-                    _rows(x, image, shape, source, window, width, some, *layer, *sums, room)
+                else:
+                    for row in range(first, last, listed):
+                        moved = (row - first) * row_size
+                        sums = target, to + moved, other, (added + moved if added >= 0 else added), factor
+                        some = row, min(row + listed, last)
+                        _rows(x, image, shape, source, window, width, some, *layer, *sums, room)
+                if rest.size and not flows <= step < ends:
+                    for i in range(size):
+                        target[to + i] -= rest[start + i]
             if steps:
                 place, total = sample * neurons + start, samples * neurons
                 states = potential, count, place, spikes[begin * total :], total, size

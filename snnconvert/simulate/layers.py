@@ -93,11 +93,25 @@ class FusedSteps(NamedTuple):
     subtract: bool
 
 
+class Flow(NamedTuple):
+    """When the biases of synapses flow in a block: from step ``first`` to ``last``; in others ``rest`` is taken off.
+
+    ``rest``, flat, is what arrives at a sample's neurons while nothing fires. Where there is none, biases always flow.
+    """
+
+    rest: NDArray[np.float32] = np.zeros(0, np.float32)
+    first: int = 0
+    last: int = 0
+
+
 class Arriving(Protocol):
     """The synapses of a layer of neurons, which let it fire; see simulate/synapses.py."""
 
-    def fire(self, inputs: Sequence[Tensor], spikes: NDArray[np.uint8], neurons: FusedSteps) -> None:
+    def fire(self, inputs: Sequence[Tensor], spikes: NDArray[np.uint8], neurons: FusedSteps, flow: Flow) -> None:
         """Let the neurons take their steps under what is weighted of ``inputs``, and fill ``spikes``, flat."""
+
+
+ALWAYS = Flow()
 
 
 class NeuronLayer(Layer):
@@ -169,10 +183,12 @@ class NeuronLayer(Layer):
         integrate_and_fire(flat(block, 1)[0], as_bytes(out), self.count[0].numel(), *self._steps(steps, at))
         return out
 
-    def advance_by_events(self, current: "Arriving", inputs: Sequence[Tensor], steps: int, at: int = 0) -> Tensor:
+    def advance_by_events(
+        self, current: "Arriving", inputs: Sequence[Tensor], steps: int, at: int = 0, flow: Flow = ALWAYS
+    ) -> Tensor:
         """Take steps (see :meth:`advance`) under what the synapses of a fused layer bring, without keeping it."""
         out = self._room(steps)
-        current.fire(inputs, as_bytes(out), self._steps(steps, at))
+        current.fire(inputs, as_bytes(out), self._steps(steps, at), flow)
         return out
 
     def _room(self, steps: int) -> Tensor:

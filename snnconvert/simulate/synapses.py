@@ -22,7 +22,17 @@ from snnconvert.operators.average_pooling import AveragePool
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
 from snnconvert.operators.selection import Selection
-from snnconvert.simulate.layers import FusedSteps, NeuronLayer, as_bytes, as_floats, flat, memory_order, ordered
+from snnconvert.simulate.layers import (
+    ALWAYS,
+    Flow,
+    FusedSteps,
+    NeuronLayer,
+    as_bytes,
+    as_floats,
+    flat,
+    memory_order,
+    ordered,
+)
 from snnconvert.simulate.rows import DEPTHWISE, LISTED, SWEPT
 from snnconvert.simulate.sweeps import SIDE
 from snnconvert.simulate.vectors import BINARY, GRADED, LANES, WHOLE, has_wide_vectors
@@ -157,7 +167,7 @@ class EventSynapse:
         outputs = self._weights.tiling[4]
         shape = (len(x), outputs, *self._space) if self._image else (*x.shape[:-1], outputs)
         out = torch.empty(shape, memory_format=memory_order(x))
-        convolve(*[*self._arrays(x, other, factor), flat(out, 1)[0], NO_SPIKES, *NO_NEURONS])
+        convolve(*[*self._arrays(x, other, factor), flat(out, 1)[0], NO_SPIKES, *NO_NEURONS, *ALWAYS])
         return out
 
     def fire(
@@ -167,11 +177,12 @@ class EventSynapse:
         factor: NDArray[np.float32] | None,
         spikes: NDArray[np.uint8],
         neurons: FusedSteps,
+        flow: Flow,
     ) -> None:
         """Let a layer of neurons take its steps under that output."""
         from snnconvert.simulate.events import convolve
 
-        convolve(*[*self._arrays(x, other, factor), NOTHING, spikes, *neurons])
+        convolve(*[*self._arrays(x, other, factor), NOTHING, spikes, *neurons, *flow])
 
 
 @dataclass(frozen=True)
@@ -221,9 +232,9 @@ class Meeting:
         """Return the sum for a batch."""
         return self._events[-1].evaluate(inputs[-1], *self._before(inputs))
 
-    def fire(self, inputs: Sequence[Tensor], spikes: NDArray[np.uint8], neurons: FusedSteps) -> None:
+    def fire(self, inputs: Sequence[Tensor], spikes: NDArray[np.uint8], neurons: FusedSteps, flow: Flow) -> None:
         """Let a layer of neurons take its steps under the sum: see :class:`~snnconvert.simulate.layers.Arriving`."""
-        self._events[-1].fire(inputs[-1], *self._before(inputs), spikes, neurons)
+        self._events[-1].fire(inputs[-1], *self._before(inputs), spikes, neurons, flow)
 
 
 @dataclass(frozen=True)
@@ -331,7 +342,6 @@ def _is_fused(network: SpikingNetwork, graph: Graph, node: Node) -> bool:
     neuron, (value,) = network.neurons[node.name], node.inputs
     return (
         NeuronLayer.fuses(neuron)
-        and not network.schedule.onset_delay
         and network.traffic[value] is not Traffic.CONSTANT
         and graph.sole_consumer(value) is not None
     )
