@@ -66,6 +66,7 @@ class Bundle:
         """Run the engine on preprocessed samples ``(N, ...)``; yield a readout at each of the steps, ascending.
 
         ``readout.estimate (N, ...)`` is the estimate of the ANN's output, ``readout.counts`` the spikes of each layer.
+        All samples run to the end, also those that :meth:`evaluate` stops early in a network with a ``--stop`` margin.
 
         Raises:
             DataError: the samples have another shape (E204).

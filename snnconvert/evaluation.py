@@ -1,32 +1,48 @@
 """Simulates the evaluation set batch by batch; parts of it may have been measured by other processes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from snnconvert.checkpoints import Checkpoints
+from snnconvert.checkpoints import AGAIN, BROKEN, BY_SAMPLE, Arrays, Checkpoints
 from snnconvert.conversion import Conversion, Progress, class_count, operations
 from snnconvert.explanation import Subject, explain
 from snnconvert.measure import Answers, LayerErrors, Outcomes
 from snnconvert.simulate import Simulator
 
 
-@dataclass
 class Sums:
-    """What the samples so far amount to."""
+    """What the samples so far amount to: ``outcomes`` and ``layers``, of ``labelled`` samples or others."""
 
-    outcomes: Outcomes
-    layers: LayerErrors
+    def __init__(self, outcomes: Outcomes, layers: LayerErrors, labelled: bool) -> None:
+        self.outcomes, self.layers = outcomes, layers
+        self._form = self.state()
+        if labelled:
+            self._form["labels"] = np.zeros(0, np.int64)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Arrays:
         """Return all that was gathered."""
         return {**self.outcomes.state(), **self.layers.state()}
 
-    def merge(self, state: Mapping[str, Any]) -> None:
-        """Add what other sums gathered of the samples that come next."""
+    def merge(self, state: Arrays) -> None:
+        """Add what other sums gathered of the samples that come next; all of it, or nothing.
+
+        Raises:
+            ValueError: they are no sums of this network and set of samples.
+        """
+        if state.keys() != self._form.keys():
+            raise ValueError(f"{[*self._form]} expected, got {[*state]}")
+        for name, array in self._form.items():
+            found, axis = state[name], BY_SAMPLE.get(name)
+            shape = list(found.shape)
+            if axis is not None and found.ndim == array.ndim:
+                if shape[axis] not in (int(state["samples"]), array.shape[axis]):
+                    raise ValueError(f"{name}: {shape[axis]} samples of {int(state['samples'])}")
+                shape[axis] = array.shape[axis]
+            if shape != [*array.shape] or found.dtype != array.dtype:
+                raise ValueError(f"{name}: {array.dtype} {array.shape} expected, got {found.dtype} {found.shape}")
         self.outcomes.merge(state)
         self.layers.merge(state)
 
@@ -44,16 +60,20 @@ class Bench:
     def sums(self) -> Sums:
         """Return the sums of no samples."""
         network, steps = self._conversion.network, self._conversion.job.convert.steps
-        outcomes = Outcomes(steps, class_count(self._conversion.folded), network.schedule_document)
-        return Sums(outcomes, LayerErrors(network, self._axes))
+        classes = class_count(self._conversion.folded)
+        outcomes = Outcomes(steps, classes, network.schedule_document)
+        labelled = self._conversion.evaluation.labels is not None and classes is not None
+        return Sums(outcomes, LayerErrors(network, self._axes), labelled)
 
-    def measure(self, batch: np.ndarray, first: int, sums: Sums) -> None:
-        """Run a batch, which begins at the sample ``first``, and add what comes of it.
+    def measure(self, batch: np.ndarray, first: int) -> Sums:
+        """Run a batch, which begins at the sample ``first``, and return what it amounts to.
+
+        Added up in the order of the samples, these sums have the same bits wherever each was measured.
 
         Raises:
             InternalError: an output is no number (E911).
         """
-        network = self._conversion.network
+        network, sums = self._conversion.network, self.sums()
         x = torch.from_numpy(batch).to(self._device)
         expected = self._conversion.loaded.reference.run(batch)
         answers = Answers(self._conversion.job.convert.steps, expected)
@@ -64,6 +84,7 @@ class Bench:
                 sums.layers.add(self._ann, x[readout.samples[ended]], rates)
         labels = self._conversion.evaluation.labels
         answers.give(sums.outcomes, None if labels is None else labels[first : first + len(batch)])
+        return sums
 
 
 def evaluate(
@@ -73,22 +94,30 @@ def evaluate(
 
     What is kept of an earlier run, or of parts by other processes, is taken over; no bit depends on that.
     """
-    chosen, bench, kept = conversion.evaluation, Bench(conversion, device), kept or Checkpoints()
-    sums, parts = bench.sums(), kept.parts()
+    chosen, bench = conversion.evaluation, Bench(conversion, device)
+    kept = (kept or Checkpoints()).of(conversion.network.digest)
+    sums, parts, before = bench.sums(), kept.parts(progress.warn), kept.state(progress.warn)
     progress.stage("evaluate", len(chosen))
-    if done := kept.resume(sums.outcomes, sums.layers):
-        progress.advance(done)
-    while done < len(chosen):
-        if done in parts:
-            for state in parts.pop(done):
-                sums.merge(state)
-            progress.advance(sums.outcomes.samples - done)
-        else:
-            stop = min((start for start in parts if start > done), default=len(chosen))
-            for batch in chosen.between(done, stop).batches(conversion.job.eval.batch_size, progress.advance):
-                bench.measure(batch, sums.outcomes.samples, sums)
-                kept.keep(sums.outcomes, sums.layers)
+
+    def take_over(states: Sequence[Arrays]) -> None:
         done = sums.outcomes.samples
+        try:
+            for state in states:
+                sums.merge(state)
+        except BROKEN:
+            progress.warn(f"sample {sums.outcomes.samples}: {AGAIN}")
+        if sums.outcomes.samples > done:
+            progress.advance(sums.outcomes.samples - done)
+
+    take_over([] if before is None else [before])
+    while (done := sums.outcomes.samples) < len(chosen):
+        if done in parts:
+            take_over(parts.pop(done))
+            continue
+        stop = min((start for start in parts if start > done), default=len(chosen))
+        for batch in chosen.between(done, stop).batches(conversion.job.eval.batch_size, progress.advance):
+            sums.merge(bench.measure(batch, sums.outcomes.samples).state())
+            kept.keep(sums.state)
     conversion.metrics = {
         **sums.outcomes.document(operations(conversion)),
         "layers": sums.layers.rows(),
@@ -108,16 +137,14 @@ def evaluate_part(
     chosen, size = conversion.evaluation, conversion.job.eval.batch_size
     batches = -(-len(chosen) // size)
     start, stop = (min(len(chosen), each * batches // parts * size) for each in (number, number + 1))
-    if start == stop or start in kept.parts():
+    if start == stop:
         return
     bench, states, at = Bench(conversion, device), [], start
     progress.stage("evaluate", stop - start)
     for batch in chosen.between(start, stop).batches(size, progress.advance):
-        sums = bench.sums()  # of this batch alone: added up in the order of the samples, all bits are as undivided
-        bench.measure(batch, at, sums)
-        states.append(sums.state())
+        states.append(bench.measure(batch, at).state())
         at += len(batch)
-    kept.keep_part(start, states)
+    kept.of(conversion.network.digest).keep_part(number, parts, start, states)
 
 
 def explained(conversion: Conversion, device: torch.device, progress: Progress) -> dict[str, Any]:

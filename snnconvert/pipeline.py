@@ -217,6 +217,8 @@ def run_part(job: Job, number: int, parts: int, progress: Progress, kept: Checkp
     Raises:
         SnnError: anything a user can meet.
     """
+    if kept.has_part(number, parts):
+        return
     device = choose_device(job.device)
     job = job.model_copy(update={"device": str(device)})
     with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):

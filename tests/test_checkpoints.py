@@ -1,5 +1,6 @@
 """What is kept between runs changes no bit of a result, and whatever is wrong with it is made again."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from onnx import helper
 
 from snnconvert import checkpoints, pipeline
 from snnconvert.calibrate import ActivationStatistics, from_arrays, to_arrays
-from snnconvert.checkpoints import Checkpoints
+from snnconvert.checkpoints import Arrays, Checkpoints
 from snnconvert.config import Job, build_job
 from snnconvert.conversion import Silent
 from snnconvert.errors import OutputError
@@ -78,7 +79,12 @@ class Watching(Silent):
 
     def __init__(self) -> None:
         self.evaluated: list[int] = []
+        self.warned: list[str] = []
         self.name = ""
+
+    def warn(self, text: str) -> None:
+        if checkpoints.AGAIN in text:
+            self.warned.append(text)
 
     def stage(self, name: str, total: int) -> None:
         self.name = name
@@ -170,6 +176,18 @@ def test_evaluation_of_another_job_is_not_taken(tmp_path: Path, monkeypatch: pyt
     )
 
 
+@pytest.mark.parametrize("parts", [2, 3])
+def test_parts_of_an_evaluation_that_stops_early_give_the_same_bytes(tmp_path: Path, parts: int) -> None:
+    data = {"path": str(MODELS / "digits_test.npz"), "samples": 300, "batch_size": 64}
+    chosen = job(eval=data, convert={"steps": [*range(1, 25)], "stop": 0.8})
+    expected = bundle(tmp_path / "undisturbed", None, chosen)
+    (tmp_path / "kept").mkdir()
+    kept = Checkpoints(None, tmp_path / "kept" / "e.npz", "mine")
+    for number in range(parts):
+        pipeline.run_part(chosen, number, parts, Silent(), kept)
+    assert bundle(tmp_path / "again", kept, chosen) == expected
+
+
 @pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize(("parts", "measured"), [(1, []), (2, []), (3, []), (7, []), (3, [0]), (3, [1]), (3, [2])])
 def test_parts_by_other_processes_give_the_same_bytes(
@@ -180,13 +198,15 @@ def test_parts_by_other_processes_give_the_same_bytes(
     (tmp_path / "kept").mkdir()
     for number in measured or reversed(range(parts)):
         pipeline.run_part(chosen, number, parts, Silent(), Checkpoints(None, tmp_path / "kept" / "e.npz", "mine"))
-    assert Checkpoints(None, tmp_path / "kept" / "e.npz", "another's").parts() == {}
+    assert Checkpoints(None, tmp_path / "kept" / "e.npz", "another's").parts(pytest.fail) == {}
+    assert Checkpoints(None, tmp_path / "kept" / "e.npz", "mine", "another network").parts(pytest.fail) == {}
     measured_at.clear()
     watching = Watching()
     kept = Checkpoints(None, tmp_path / "kept" / "e.npz", "mine")
     pipeline.run(chosen, tmp_path / "again", False, "test", watching, kept)
     assert files(tmp_path / "again") == expected
     assert sum(watching.evaluated) == 40
+    assert watching.warned == []
     assert measured_at == [at for at in (0, 16, 32) if measured and at != 16 * measured[0]]
     assert [*(tmp_path / "kept").iterdir()] == []
 
@@ -197,9 +217,9 @@ def measured_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     measure = Bench.measure
 
-    def counting(self: Bench, batch: np.ndarray, first: int, sums: Sums) -> None:
+    def counting(self: Bench, batch: np.ndarray, first: int) -> Sums:
         found.append(first)
-        measure(self, batch, first, sums)
+        return measure(self, batch, first)
 
     monkeypatch.setattr(Bench, "measure", counting)
     return found
@@ -223,6 +243,55 @@ def dense_job(save_onnx, tmp_path: Path) -> Job:
     return job(model=str(save_onnx(nodes, weights, (2, 5, 5))), calib=data, eval=data, preprocess="")
 
 
+def lacking(name: str) -> Callable[[Arrays], object]:
+    return lambda arrays: arrays.pop(name)
+
+
+def changed(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Arrays], object]:
+    return lambda arrays: arrays.update({name: change(arrays[name])})
+
+
+MUTATIONS = {
+    **{
+        f"no {name}": lacking(name)
+        for name in ("key", "network", "snn", "labels", "samples", "taken", "sums", "spiked")
+    },
+    **{f"short {name}": changed(name, lambda a: a[..., :-1]) for name in ("snn", "ann", "labels", "synops", "sums")},
+    **{f"deep {name}": changed(name, lambda a: a[None]) for name in ("snn", "samples", "agreed", "spiked")},
+    **{f"another kind of {name}": changed(name, lambda a: a.astype(np.float16)) for name in ("ann", "spikes", "sums")},
+    "text for samples": changed("samples", lambda a: np.array("many")),
+    "an array more": lambda arrays: arrays.update(more=np.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.parametrize("part", [True, False])
+def test_what_does_not_fit_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured_at: list[int], mutation: str, part: bool
+) -> None:
+    """A file that is whole, by its digest, but holds something else: by another version, or by a mistake."""
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    expected = bundle(tmp_path / "undisturbed")
+    kept = Checkpoints(None, tmp_path / "e.npz", "mine")
+    if part:
+        pipeline.run_part(job(), 0, 2, Silent(), kept)
+        (path,) = (tmp_path / "parts").iterdir()
+    else:
+        with pytest.raises(Killed):
+            pipeline.run(job(), tmp_path / "killed", False, "test", KilledAfter(17), kept)
+        path = tmp_path / "e.npz"
+    arrays = checkpoints._read(path)
+    assert arrays is not None
+    MUTATIONS[mutation](arrays)
+    checkpoints._write(path, arrays)
+    measured_at.clear()
+    progress = Watching()
+    pipeline.run(job(), tmp_path / "again", False, "test", progress, kept)
+    assert files(tmp_path / "again") == expected
+    assert measured_at == [0, 16, 32]
+    assert len(progress.warned) == 1
+
+
 def test_a_broken_part_is_measured_again(tmp_path: Path, measured_at: list[int]) -> None:
     expected = bundle(tmp_path / "undisturbed")
     kept = Checkpoints(None, tmp_path / "e.npz", "mine")
@@ -231,9 +300,20 @@ def test_a_broken_part_is_measured_again(tmp_path: Path, measured_at: list[int])
     content = part.read_bytes()
     part.write_bytes(content[:100] + b"x" + content[101:])
     measured_at.clear()
-    pipeline.run(job(), tmp_path / "again", False, "test", Silent(), kept)
+    progress = Watching()
+    pipeline.run(job(), tmp_path / "again", False, "test", progress, kept)
     assert files(tmp_path / "again") == expected
     assert measured_at == [0, 16, 32]
+    assert len(progress.warned) == 1
+
+
+def test_a_part_that_is_there_is_not_measured_nor_the_network_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Checkpoints(None, tmp_path / "e.npz", "mine")
+    pipeline.run_part(job(), 1, 2, Silent(), kept)
+    monkeypatch.setattr(pipeline, "convert", lambda *_: pytest.fail("it was converted"))
+    pipeline.run_part(job(), 1, 2, Silent(), kept)
 
 
 def test_a_checkpoint_and_parts_go_together(

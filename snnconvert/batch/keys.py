@@ -20,7 +20,7 @@ from snnconvert.errors import ModelError, UsageError
 from snnconvert.report.provenance import versions
 from snnconvert.yaml_document import yaml_text
 
-EPOCH = 2
+EPOCH = 3
 AFTER_CALIBRATION = (  # options that act on statistics, and not on how they are collected
     *("eval.samples", "eval.batch_size", "convert.method", "convert.percentile", "convert.percentile_of"),
     *("convert.correct", "convert.correct_samples", "convert.neuron", "convert.spikes", "convert.reset"),
@@ -31,6 +31,7 @@ AFTER_CALIBRATION = (  # options that act on statistics, and not on how they are
         "convert.onset_delay",
         "convert.warm_up",
         "convert.readout_from",
+        "convert.stop",
     ),
 )
 EXTERNAL = b"location"  # what ONNX calls the place of weights in another file

@@ -35,6 +35,7 @@ class _Held:
     lock: FileLock
     task: Task
     shards: set[str] = field(default_factory=set)
+    refused: Outcome | None = None  # by a shard, and surely by the job
 
 
 class Schedule:
@@ -150,16 +151,21 @@ class Schedule:
     def _ended(self, name: str, outcome: Outcome) -> None:
         self._running.discard(name)
         held = self._held[name.partition("#")[0]]
-        if name in held.shards:  # whatever became of it: what it lacks, the job does itself
+        if name in held.shards:
             held.shards.discard(name)
-            if not held.shards:
+            if outcome.status and not outcome.transient:
+                held.refused = outcome
+            if held.shards:
+                return
+            if held.refused is None:  # whatever became of them: what they lack, the job does itself
                 self._ready.append(held.task)
-            return
+                return
+            outcome = held.refused  # as the job would be
         if outcome.transient and held.task.attempt <= self.execution.retries:
             held.task = self._task(held.entry, held.task.force, held.task.attempt + 1)
             self._ready.append(held.task)
             return
-        del self._held[name]
+        del self._held[held.entry.folder]
         self._close(held, outcome)
 
     def _close(self, held: _Held, outcome: Outcome) -> None:

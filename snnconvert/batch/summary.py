@@ -29,6 +29,7 @@ COLUMNS = (
     "spikes_per_sample",
     "synops_per_sample",
     "energy_ratio",
+    "mean_steps",
 )
 MAX_METRICS = 64 * 2**20  # bytes
 JSON, CSV, SVG = "summary.json", "summary.csv", "summary.svg"

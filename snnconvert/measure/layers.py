@@ -13,7 +13,7 @@ from snnconvert.network import SpikingNetwork
 
 
 class LayerErrors:
-    """Sums over samples, for every layer of neurons, at the last of the steps."""
+    """Sums over samples, for every layer of neurons, each sample at the last of the steps that it takes."""
 
     def __init__(self, network: SpikingNetwork, axes: Mapping[str, int]) -> None:
         self._network = network
@@ -44,25 +44,17 @@ class LayerErrors:
             ann.run(x, observe)
 
     def state(self) -> dict[str, NDArray[np.float64] | NDArray[np.float32]]:
-        """Return all sums, flat, in the order of the layers; :meth:`restore` goes on from there, to the bit."""
+        """Return all sums, flat, in the order of the layers, for :meth:`merge`."""
         sums, spiked = (torch.cat([*each.values()]) if each else torch.zeros(0) for each in (self._sums, self._spiked))
         return {"layer_samples": np.array(self._samples, np.float64), "sums": sums.numpy(), "spiked": spiked.numpy()}
 
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from the sums of another one, for the same network."""
-        self._samples = int(state["layer_samples"])
-        for kept, flat in ((self._sums, state["sums"]), (self._spiked, state["spiked"])):
-            ends = np.cumsum([len(each) for each in kept.values()])
-            for name, part in zip(kept, np.split(flat, ends[:-1]), strict=True):
-                kept[name] = torch.from_numpy(part.copy())
-
     def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Add the sums of another one, for the same network."""
+        """Add the sums of another one, for the same network; to none it adds to the bit what they were."""
         self._samples += int(state["layer_samples"])
         for kept, flat in ((self._sums, state["sums"]), (self._spiked, state["spiked"])):
             ends = np.cumsum([len(each) for each in kept.values()])
             for name, part in zip(kept, np.split(flat, ends[:-1]), strict=True):
-                kept[name] += torch.from_numpy(part.copy())
+                kept[name] += torch.from_numpy(part)
 
     def rows(self) -> list[dict[str, object]]:
         """Return the ``layers`` of metrics.json; ``scale`` is the mean over channels."""

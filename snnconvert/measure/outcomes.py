@@ -92,7 +92,7 @@ class Outcomes:
         self._squared_norm += squared_norm
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return all that was gathered; :meth:`restore` goes on from there, to the bit."""
+        """Return all that was gathered, for :meth:`merge`."""
         kept = {"snn": self.snn, "ann": self.ann} | ({} if self.labels is None else {"labels": self.labels})
         numbers = {"samples": self.samples, "compared": self._compared, "squared_norm": self._squared_norm}
         sums = {
@@ -104,18 +104,11 @@ class Outcomes:
         }
         return kept | {name: np.array(value) for name, value in numbers.items()} | sums
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from what another one had gathered, for the same steps and classes."""
-        self.samples, self._compared = int(state["samples"]), int(state["compared"])
-        self._squared_norm = float(state["squared_norm"])
-        self._agreed, self._spikes, self._synops = (state[name].copy() for name in ("agreed", "spikes", "synops"))
-        self._taken, self._squared_error = state["taken"].copy(), state["squared_error"].copy()
-        if self.classes is not None:
-            self._snn, self._ann = [state["snn"]], [state["ann"]]
-            self._labels = [state["labels"]] if "labels" in state else []
-
     def merge(self, state: Mapping[str, np.ndarray]) -> None:
-        """Add what another one had gathered of the samples that come next, for the same steps and classes."""
+        """Add what another one had gathered of the samples that come next, for the same steps and classes.
+
+        To nothing it adds, to the bit, what that was.
+        """
         self.samples += int(state["samples"])
         self._compared += int(state["compared"])
         self._squared_norm += float(state["squared_norm"])

@@ -1,5 +1,6 @@
 """The spiking network: a normal form whose activations are neurons, and what travels along each of its edges."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -48,6 +49,25 @@ class SpikingNetwork:
     biases: Mapping[str, Tensor] = field(default_factory=dict)
     potentials: Mapping[str, Tensor] = field(default_factory=dict)
     stop_lead: float | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of all that is simulated: equal ones mean equal spikes on the same kind of processor."""
+        found = hashlib.sha256()
+
+        def add(values: Tensor) -> Tensor:
+            found.update(f"{values.dtype} {tuple(values.shape)}".encode() + values.cpu().contiguous().numpy().tobytes())
+            return values
+
+        self.graph.mapped(add)
+        nodes = [(node.name, node.inputs, type(node.operator).__name__) for node in self.graph.nodes]
+        rest = sorted(self.neurons.items()), self.pooling, self.schedule, self.stop_lead
+        found.update(repr((nodes, self.graph.shapes, rest)).encode())
+        for tensors in (self.scales, self.biases, self.potentials):
+            for name, values in sorted(tensors.items()):
+                found.update(name.encode())
+                add(values)
+        return found.hexdigest()
 
     @cached_property
     def depths(self) -> dict[str, int]:

@@ -120,6 +120,14 @@ def test_shard_that_fails_is_left_to_its_job(plan) -> None:
     ]
 
 
+def test_job_whose_shards_are_refused_is_refused_with_them(plan) -> None:
+    schedule, missing, executor = plan("{shards: 2, retries: 1}", 1, once=[REFUSED])
+    assert outcomes(schedule.run(missing))[-1] == ("once", "failed")
+    assert [task.part for task in executor.tasks if task.name.startswith("once")] == [(0, 2), (1, 2)]
+    (failed,) = (entry for entry in missing if entry.planned.name == "once")
+    assert schedule.store.recorded(failed.folder)["status"] == REFUSED.status
+
+
 def test_job_that_another_run_holds_is_waited_for_and_not_done_again(plan, monkeypatch: pytest.MonkeyPatch) -> None:
     schedule, missing, executor = plan()
     theirs = missing[1]
