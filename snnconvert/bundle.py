@@ -5,7 +5,6 @@ from typing import Any
 from snnconvert import __version__
 from snnconvert.config import PERSONAL
 from snnconvert.conversion import Conversion, class_count, operations
-from snnconvert.data import samples_digest
 from snnconvert.export import step_model
 from snnconvert.measure import Outcomes
 from snnconvert.report.documents import as_json, calibration_document, predictions
@@ -39,17 +38,13 @@ def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]
 
 
 def materials(conversion: Conversion) -> list[dict[str, Any]]:
-    """Return what the bundle was made of, by digests: the model and the samples.
-
-    Raises:
-        DataError: the samples can no longer be read (E203).
-    """
-    job, loaded = conversion.job, conversion.loaded
-    found = [material("model", job.model, "sha256", loaded.sha256)]
-    for role, path in (("calibration", job.calib.path), ("evaluation", job.eval.path)):
-        if path is not None:
-            found.append(material(role, path, CONTENTS, samples_digest(path)))
-    return found
+    """Return what the bundle was made of, by digests: the files of the model, and the samples."""
+    job = conversion.job
+    paths = {"calibration": job.calib.path, "evaluation": job.eval.path}
+    return [
+        *(material("model", name, digests) for name, digests in conversion.loaded.files.items()),
+        *(material(role, str(paths[role]), {CONTENTS: digest}) for role, digest in conversion.contents.items()),
+    ]
 
 
 def metadata(conversion: Conversion) -> dict[str, Any]:

@@ -52,10 +52,14 @@ class Silent:
 
 @dataclass
 class Conversion:
-    """All that one job found out; each stage adds its part."""
+    """All that one job found out; each stage adds its part.
+
+    ``contents`` are the digests of the sets of samples, by their role, as they were when they were opened.
+    """
 
     job: Job
     loaded: Loaded
+    contents: dict[str, str]
     calib: Selection
     evaluation: Selection
     folded: Graph

@@ -18,6 +18,7 @@ from snnconvert.data import (
     folder_of,
     natural_shape,
     range_warning,
+    samples_digest,
     select,
     shared,
     value_range,
@@ -108,6 +109,8 @@ def convert(job: Job, device: torch.device, progress: Progress, kept: Checkpoint
     options = job.convert
     loaded = load_model(Path(job.model), asked_of(job))
     calib, evaluation = choose_samples(job, loaded.graph, notes, warnings)
+    sets = {"calibration": job.calib.path, "evaluation": job.eval.path}
+    contents = {role: samples_digest(path) for role, path in sets.items() if path is not None}
     compared = probe_samples(loaded.graph)
     probe = calib.first(compared)
     unlike = range_warning(probe, evaluation.first(compared))  # what does not fit is refused now, not after calibration
@@ -166,6 +169,7 @@ def convert(job: Job, device: torch.device, progress: Progress, kept: Checkpoint
     return Conversion(
         job,
         loaded,
+        contents,
         calib,
         evaluation,
         folded,

@@ -15,7 +15,7 @@ from onnx import helper
 from PIL import Image
 
 from snnconvert import pipeline
-from snnconvert.bundle import bundle_files
+from snnconvert.bundle import bundle_files, materials
 from snnconvert.config import build_job
 from snnconvert.conversion import Progress, Silent
 from snnconvert.convert import recipe
@@ -383,6 +383,21 @@ def test_same_job_gives_the_same_bytes() -> None:
     first, second = (bundle_files(*converted(name="digits_resnet")) for _ in range(2))
     assert set(first) == FILES
     assert first == second
+
+
+def test_provenance_names_the_files_of_a_model_as_anyone_can_check(tmp_path: Path) -> None:
+    model = onnx.load(document()["model"])
+    path = tmp_path / "split.onnx"
+    onnx.save_model(model, path, save_as_external_data=True, location="split.data", size_threshold=0)
+    expected_digests = {
+        each.name: {"sha256": hashlib.sha256(each.read_bytes()).hexdigest()} for each in (path, tmp_path / "split.data")
+    }
+    chosen = build_job({**document(), "model": str(path)}, "test")
+    conversion = convert(chosen, torch.device("cpu"), Silent())
+    (tmp_path / "split.data").write_bytes(b"")  # what it was, counts
+    found = {each["name"]: each["digest"] for each in materials(conversion) if each["annotations"]["role"] == "model"}
+    assert found == expected_digests
+    assert conversion.loaded.sha256 not in {each["sha256"] for each in found.values()}
 
 
 def test_bundle_is_written_whole(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from onnx import TensorProto
 from snnconvert.errors import ModelError
 
 KEYS = {"location", "offset", "length", "checksum"}  # the checksum is not compared: ONNX leaves it unspecified
+WHOLE = 2**31 + 2**28  # bytes of a file that is read whole for its digest: all weights, and room between them
+READ = "snnconvertRead"  # sha256 over the sha256 of the pieces that were read, in order, a line each
 OUTSIDE = (errno.ELOOP, errno.ENOTDIR, errno.ENXIO)  # a link, a link to a folder, a socket
 HINT = "save the model with all weights inside, or with its data in its own folder"
 
@@ -35,13 +37,19 @@ class Beside(Protocol):
         """Return the digest of the model, ``own`` that of its file."""
         ...
 
+    def files(self) -> dict[str, dict[str, str]]:
+        """Return the digests of the user's files that hold them, by name and algorithm."""
+        ...
+
 
 class Neighbours:
-    """The files beside a model; remembers the digest of everything that was read of them."""
+    """The files beside a model; remembers their digests, and those of everything that was read of them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._digests: list[str] = []
+        self._whole: dict[str, str] = {}
+        self._read_of: dict[str, list[str]] = {}
 
     def read(self, tensor: TensorProto, what: str, size: int) -> bytes:
         """Return the ``size`` bytes of a tensor that its entries point to.
@@ -58,13 +66,14 @@ class Neighbours:
         location = entries.get("location", "")
         parts = _parts(location, what)
         try:
-            content = self._read(parts, offset, size, f"{what}: external data '{location}'")
+            content = self._read(location, parts, offset, size, f"{what}: external data '{location}'")
         except OSError as problem:
             if problem.errno in OUTSIDE:
                 raise _refused(what, location, "is, or lies behind, a link or a device") from None
             reason = problem.strerror or problem
             raise ModelError("E111", f"{what}: external data '{location}' cannot be read ({reason})", HINT) from None
         self._digests.append(hashlib.sha256(content).hexdigest())
+        self._read_of.setdefault(location, []).append(self._digests[-1])
         return content
 
     def digest(self, own: str) -> str:
@@ -74,9 +83,16 @@ class Neighbours:
         """
         if not self._digests:
             return own
-        return hashlib.sha256("\n".join([own, *self._digests]).encode()).hexdigest()
+        return _joined([own, *self._digests])
 
-    def _read(self, parts: tuple[str, ...], offset: int, size: int, what: str) -> bytes:
+    def files(self) -> dict[str, dict[str, str]]:
+        """Return the sha256 of each file; of a huge one, most of which no tensor needs, of what was read (READ)."""
+        return {
+            location: {"sha256": self._whole[location]} if location in self._whole else {READ: _joined(digests)}
+            for location, digests in self._read_of.items()
+        }
+
+    def _read(self, location: str, parts: tuple[str, ...], offset: int, size: int, what: str) -> bytes:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for part in parts[:-1]:
@@ -88,8 +104,11 @@ class Neighbours:
         finally:
             os.close(folder)
         try:
-            _check(os.fstat(descriptor), offset + size, what)
+            found = os.fstat(descriptor)
+            _check(found, offset + size, what)
             with open(descriptor, "rb", closefd=False) as file:
+                if location not in self._whole and found.st_size <= WHOLE:
+                    self._whole[location] = hashlib.file_digest(file, "sha256").hexdigest()
                 file.seek(offset)
                 content = file.read(size)
         finally:
@@ -106,6 +125,10 @@ def _check(found: os.stat_result, end: int, what: str) -> None:
         raise ModelError("E110", f"{what} is a hard link to a file that has other names", HINT)
     if end > found.st_size:
         raise ModelError("E111", f"{what} ends at byte {found.st_size}, {end} expected", HINT)
+
+
+def _joined(digests: list[str]) -> str:
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def is_external(tensor: TensorProto) -> bool:

@@ -91,6 +91,10 @@ class Handover:
         """Return the digest of the user's file, which holds all weights."""
         return own
 
+    def files(self) -> dict[str, dict[str, str]]:
+        """Return none: there is no other file of the user's."""
+        return {}
+
 
 def _written(write: Callable[[BinaryIO], list[Place]]) -> tuple[BinaryIO, list[Place]]:
     """Return a file in memory, and the places in it; on Linux it can be opened by its path and not be changed."""

@@ -27,10 +27,14 @@ NOTHING_ASKED = Asked()
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network as it was read, before any pass; ``sha256`` is of the user's file and its external data."""
+    """A network as it was read, before any pass.
+
+    ``sha256`` is of the user's file and its external data together, ``files`` of each file by its name and algorithm.
+    """
 
     path: Path
     sha256: str
+    files: Mapping[str, Mapping[str, str]]
     graph: Graph
     reference: Reference
 
@@ -128,7 +132,7 @@ def read_model(file: OnnxFile) -> Loaded:
     note = denormal_note(file.constants)
     if note:
         graph = graph.replace(notes=(*graph.notes, note))
-    return Loaded(file.path, file.sha256, graph, Reference(file, graph_input, output))
+    return Loaded(file.path, file.sha256, file.files, graph, Reference(file, graph_input, output))
 
 
 def load_model(path: Path, asked: Asked = NOTHING_ASKED) -> Loaded:

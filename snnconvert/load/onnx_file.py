@@ -39,11 +39,13 @@ Array = NDArray[np.generic]
 class OnnxFile:
     """A parsed and validated model: its nodes in topological order, its constants decoded.
 
-    ``sha256`` covers the user's file and the external data that was read. ``asked`` is what the user says of the file.
+    ``sha256`` covers the user's file and the external data that was read; ``files`` are the digests of the file itself
+    and of those beside it, by name and algorithm. ``asked`` is what the user says of the file.
     """
 
     path: Path
     sha256: str
+    files: dict[str, dict[str, str]]
     opset: int
     inputs: tuple[onnx.ValueInfoProto, ...]
     outputs: tuple[str, ...]
@@ -144,6 +146,7 @@ def validate(path: Path, digest: str, model: onnx.ModelProto, asked: Asked, besi
     return OnnxFile(
         path,
         beside.digest(digest),
+        {path.name: {"sha256": digest}, **beside.files()},
         opset,
         tuple(onnx.GraphProto(input=[value for value in graph.input if value.name not in constants]).input),
         tuple(value.name for value in graph.output),

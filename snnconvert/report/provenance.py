@@ -1,7 +1,8 @@
 """``provenance.json``: what a bundle was made of, as an in-toto Statement about its files with SLSA's predicate.
 
-No time, no host and no path stands in it: equal inputs, options and packages give equal bytes. It is not signed; who
-signs it (``cosign attest-blob``, ``gh attestation``) vouches for all files of the bundle by their digests.
+No time and no host stands in it: equal inputs at equal paths, with equal options and packages, give equal bytes. (Paths
+stand in the files that it is about.) It is not signed; who signs it (``cosign attest-blob``, ``gh attestation``)
+vouches for all files of the bundle by their digests.
 
 Sources: https://in-toto.io/Statement/v1, https://slsa.dev/provenance/v1.
 """
@@ -40,9 +41,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def material(role: str, path: str, algorithm: str, digest: str) -> dict[str, Any]:
-    """Return a resource descriptor of an input: the last part of its path, its digest, and what it was used for."""
-    return {"name": Path(path).name, "digest": {algorithm: digest}, "annotations": {"role": role}}
+def material(role: str, path: str, digests: Mapping[str, str]) -> dict[str, Any]:
+    """Return a resource descriptor of an input: the last part of its path, its digests, and what it was used for."""
+    return {"name": Path(path).name, "digest": dict(digests), "annotations": {"role": role}}
 
 
 def provenance_bytes(

@@ -274,6 +274,7 @@ def test_a_sparse_giant_is_not_read(model: Callable[..., Path], tmp_path: Path) 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**24
+    assert [*load_model(path).files["w"]] == ["snnconvertRead"]
 
 
 def test_file_that_shrinks_while_it_is_read_is_refused(

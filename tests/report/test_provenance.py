@@ -13,7 +13,10 @@ from snnconvert.report.provenance import CONTENTS, material, provenance_bytes, v
 from snnconvert.report.publish import publish
 
 FILES = {"metrics.json": b"{}\n", "snn.onnx": b"\x08\x08" * 500}
-INPUTS = [material("model", "/home/me/net.onnx", "sha256", "a" * 64), material("calibration", "x:train", CONTENTS, "b")]
+INPUTS = [
+    material("model", "/home/me/net.onnx", {"sha256": "a" * 64}),
+    material("calibration", "x:train", {CONTENTS: "b"}),
+]
 
 
 def statement() -> dict[str, Any]:
