@@ -32,8 +32,8 @@ fix: $(READY)  ## what style can be mended by itself
 bench: $(READY)  ## measure on the real networks and data (SNNCONVERT_DATA, default ../shared/data); about an hour
 	$(BIN)/python -m benchmarks
 
-peers: $(PEERS)/.ready  ## speed against SpikingJelly and sinabs, and the same spikes there; in a folder of their own; eight minutes
-	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks peers nir
+peers: $(PEERS)/.ready  ## speed against SpikingJelly and sinabs, and the same spikes and counts there; in a folder of their own; eight minutes
+	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks peers nir neurobench
 
 docs: $(READY)  ## write the table of operators again
 	$(BIN)/python docs/generate.py

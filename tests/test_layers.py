@@ -34,6 +34,7 @@ LAYERS = [
     "explanation",
     "bundle",
     "exporting",
+    "costing",
     "checkpoints",
     "evaluation",
     "pipeline",

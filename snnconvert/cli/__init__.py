@@ -22,6 +22,7 @@ VERBS = {
     "convert": "Convert a network, evaluate it over time, write a bundle (the default verb).",
     "inspect": "Tell what becomes of every node of a network, without converting it.",
     "evaluate": "Run the network of a bundle on samples.",
+    "cost": "Count what a sample costs to run: operations, sparsity, energy by stated models.",
     "check": "Compare a network with its baseline: PASS, FAIL or INCONCLUSIVE, for CI.",
     "batch": "Run many conversions from one file; running it again goes on.",
     "export": "Write the network of a bundle for other tools: NIR, torch, ONNX.",

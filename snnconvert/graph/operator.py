@@ -89,26 +89,28 @@ class Operator(ABC):
 
         ``downstream`` (shape of the output) says how many connections leave each element of the output.
         """
-        probes = [torch.zeros((1, *shape), dtype=torch.float64, requires_grad=True) for shape in shapes]
-        structure = self.structure().mapped(lambda tensor: tensor.double())
-        with torch.enable_grad():
-            output = structure.evaluate(probes)
-            if not output.requires_grad:
-                return torch.zeros(shapes[index], dtype=torch.float64)
-            (gradient,) = torch.autograd.grad(output, probes[index], downstream[None].to(output.dtype))
-        return gradient[0]
+        return _paths(self.structure(), downstream, shapes, index)
+
+    def effective_fan_out(self, downstream: Tensor, shapes: Sequence[Shape], index: int = 0) -> Tensor:
+        """Count the same without the connections whose weight is zero."""
+        if not self.weights:
+            return self.fan_out(downstream, shapes, index)
+        present = {name: (getattr(self, name) != 0).float() for name in self.weights}
+        return _paths(dataclasses.replace(self.structure(), **present), downstream, shapes, index)  # type: ignore[type-var]
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Return the operator with a function applied to each of its tensors (a device, a dtype)."""
-        changed = {name: function(value) for name, value in self._tensors().items()}
+        changed = {name: function(value) for name, value in self.tensors.items()}
         return dataclasses.replace(self, **changed) if changed else self  # type: ignore[type-var]
 
     @property
     def finite(self) -> bool:
         """Whether no parameter is NaN or infinite."""
-        return all(bool(value.isfinite().all()) for value in self._tensors().values())
+        return all(bool(value.isfinite().all()) for value in self.tensors.values())
 
-    def _tensors(self) -> dict[str, Tensor]:
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Its parameters, by the names of the fields."""
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
     def macs(self, inputs: Sequence[Shape]) -> int:
@@ -118,3 +120,15 @@ class Operator(ABC):
     def work(self, inputs: Sequence[Shape]) -> int:
         """Bound what one sample costs: multiply-accumulates, or elements that are read or written."""
         return max(self.macs(inputs), math.prod(self.infer_shape(inputs)), *(math.prod(shape) for shape in inputs))
+
+
+def _paths(structure: Operator, downstream: Tensor, shapes: Sequence[Shape], index: int) -> Tensor:
+    """Count the ways from each element of an input to the output: they are the gradient, where weights are 1 or 0."""
+    probes = [torch.zeros((1, *shape), dtype=torch.float64, requires_grad=True) for shape in shapes]
+    counting = structure.mapped(lambda tensor: tensor.double())
+    with torch.enable_grad():
+        output = counting.evaluate(probes)
+        if not output.requires_grad:
+            return torch.zeros(shapes[index], dtype=torch.float64)
+        (gradient,) = torch.autograd.grad(output, probes[index], downstream[None].to(output.dtype))
+    return gradient[0]

@@ -169,6 +169,14 @@ class SpikingNetwork:
         A connection ends at the next neuron, pool, graded current or output; through average pools, reshapes and sums
         there is one for each target. What a graded current does afterwards is multiplication: see ``graded_macs``.
         """
+        return self._connections(effective=False)
+
+    @cached_property
+    def effective_fan_out(self) -> dict[str, Tensor]:
+        """The same without the connections whose weight is zero."""
+        return self._connections(effective=True)
+
+    def _connections(self, effective: bool) -> dict[str, Tensor]:
         ends = {node.name for node in self.stateful} | set(self.graded)
         flows = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in self.graph.shapes.items()}
         flows[self.graph.output] = flows[self.graph.output] + 1
@@ -179,7 +187,8 @@ class SpikingNetwork:
                 if node.name in self.neurons:
                     flows[value] = flows[value] + 1
                 else:
-                    flows[value] = flows[value] + node.operator.fan_out(downstream, shapes, index)
+                    count = node.operator.effective_fan_out if effective else node.operator.fan_out
+                    flows[value] = flows[value] + count(downstream, shapes, index)
         return {name: flows[name] for name in (*(node.name for node in self.emitters), self.graph.input)}
 
     @property

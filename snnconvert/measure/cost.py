@@ -1,0 +1,125 @@
+"""What a run costs, counted step by step in NeuroBench's terms (Yik et al. 2025); definitions in docs/measures.md.
+
+The network is simulated with the neurons' own plain steps, each of which is watched: slower than the engine's loops,
+and some samples are enough.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from snnconvert.measure.operations import graded_macs
+from snnconvert.network import SpikingNetwork
+from snnconvert.neurons import Neuron
+from snnconvert.neurons.neuron import State
+from snnconvert.simulate import Simulator
+
+BYTES = 4  # of a parameter, in float32
+
+
+class Watched:
+    """A layer of neurons, and how often their potentials change and they send something.
+
+    ``active`` has the steps in which each element sent something, over all samples, ``(...)`` of one.
+    """
+
+    def __init__(self, neuron: Neuron) -> None:
+        self._neuron = neuron
+        self._began = False
+        self.updates = 0
+        self.active: Tensor | float = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._neuron, name)
+
+    def initial_state(self, like: Tensor) -> State:
+        """Return the state before the first step of a batch; in that step NeuroBench counts every neuron."""
+        self._began = False
+        return self._neuron.initial_state(like)
+
+    def step(self, state: State, current: Tensor, t: int) -> tuple[State, Tensor]:
+        """Take a step."""
+        after, spikes = self._neuron.step(state, current, t)
+        self.active = self.active + (spikes != 0).sum(0, dtype=torch.float64)
+        self._note(state[0], after[0])
+        return after, spikes
+
+    def silent(self, state: State, current: Tensor) -> State:
+        """Take a step in which none may fire."""
+        after = self._neuron.silent(state, current)
+        self._note(state[0], after[0])
+        return after
+
+    def _note(self, before: Tensor, after: Tensor) -> None:
+        self.updates += int((after != before).sum()) if self._began else after.numel()
+        self._began = True
+
+
+def measure_cost(network: SpikingNetwork, batches: Iterable[Tensor], steps: int) -> dict[str, Any]:
+    """Run batches ``(N, ...)`` for so many steps and return what a sample costs, with NeuroBench's names.
+
+    Connections are counted to the next neuron, pool or output, border included; only those whose weight is not zero
+    are effective. The current that the input makes is computed once.
+    """
+    watched = {
+        node.name: Watched(network.neurons[node.name]) for node in network.stateful if node.name in network.neurons
+    }
+    copy = dataclasses.replace(network, neurons=cast(dict[str, Neuron], watched))
+    simulator = Simulator(copy, fused=False, counting=False)
+    effective, every = network.effective_fan_out, network.fan_out
+    samples, analog, pools = 0, 0.0, dict[str, Tensor]()
+    for x in batches:
+        samples += len(x)
+        analog += float(((x != 0) * effective[network.graph.input]).sum())
+        (readout,) = simulator.run(x, [steps])
+        for node in network.emitters:
+            if node.name not in watched:
+                pools[node.name] = pools.get(node.name, 0) + readout.events[node.name].sum(0, dtype=torch.float64)
+    sent = {name: torch.as_tensor(each.active) for name, each in watched.items()}
+    layers = [
+        _layer(name, network, float(sent[name].sum()) / samples, each.updates / samples, steps)
+        for name, each in watched.items()
+    ]
+    neurons = sum(each["neurons"] for each in layers)
+    return {
+        "samples": samples,
+        "steps": steps,
+        **_static(network),
+        "activation_sparsity": 1 - sum(each["spikes"] for each in layers) / (neurons * steps),
+        "synaptic_operations": {
+            "Effective_MACs": analog / samples + graded_macs(network) * steps,
+            "Effective_ACs": sum(float((n * effective[name]).sum()) for name, n in (sent | pools).items()) / samples,
+            "Dense": float(every[network.graph.input].sum())
+            + steps * sum(float(every[name].sum()) for name in sent | pools),
+        },
+        "membrane_updates": sum(each["membrane_updates"] for each in layers),
+        "layers": layers,
+    }
+
+
+def _layer(name: str, network: SpikingNetwork, spikes: float, updates: float, steps: int) -> dict[str, Any]:
+    neurons = math.prod(network.graph.shapes[name])
+    return {
+        "name": name,
+        "neurons": neurons,
+        "spikes": spikes,
+        "activation_sparsity": 1 - spikes / (neurons * steps),
+        "membrane_updates": updates,
+    }
+
+
+def _static(network: SpikingNetwork) -> dict[str, Any]:
+    """Return what does not depend on samples: bytes of parameters, and the share of weights that are zero."""
+    operators = [node.operator for node in network.graph.nodes]
+    weights = [getattr(each, name) for each in operators for name in each.weights]
+    zero, connections = sum(int((each == 0).sum()) for each in weights), sum(each.numel() for each in weights)
+    others = [*network.biases.values(), *network.potentials.values()]
+    parameters = [value for each in operators for value in each.tensors.values()] + others
+    return {
+        "footprint": BYTES * sum(each.numel() for each in parameters),
+        "connection_sparsity": zero / connections if connections else 0.0,
+    }

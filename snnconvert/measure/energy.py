@@ -1,0 +1,42 @@
+"""Energy as a stated model: operations times a price. No chip was measured."""
+
+from dataclasses import dataclass
+
+FLOAT_MAC, FLOAT_ADD, INT8_MAC, INT8_ADD = 4.6, 0.9, 0.23, 0.03  # pJ, 45 nm
+HOROWITZ = "M. Horowitz, Computing's energy problem, ISSCC 2014: 45 nm, 0.9 V"
+
+
+@dataclass(frozen=True)
+class EnergyModel:
+    """Prices in pJ: of an accumulation, of a multiplication with it, and where they come from."""
+
+    name: str
+    ac_pj: float
+    mac_pj: float
+    source: str
+
+    def joules(self, acs: float, macs: float) -> float:
+        """Return the energy of so many operations, in J."""
+        return 1e-12 * (self.ac_pj * acs + self.mac_pj * macs)
+
+
+FLOAT_ANN = EnergyModel("ANN, float32", FLOAT_ADD, FLOAT_MAC, HOROWITZ)
+INT8_ANN = EnergyModel("ANN, int8", INT8_ADD, INT8_MAC, HOROWITZ)
+MODELS = (
+    EnergyModel("45 nm, float32", FLOAT_ADD, FLOAT_MAC, HOROWITZ),
+    EnergyModel("45 nm, int8", INT8_ADD, INT8_MAC, HOROWITZ),
+    EnergyModel(
+        "77 fJ a SynOp",
+        0.077,
+        FLOAT_MAC,
+        "N. Qiao et al., A reconfigurable on-line learning spiking neuromorphic processor, Frontiers in Neuroscience "
+        "2015, as QCFS and LTB use it; the MACs of the first layer at 45 nm, float32",
+    ),
+    EnergyModel(
+        "Loihi, 23.6 pJ a SynOp",
+        23.6,
+        FLOAT_MAC,
+        "M. Davies et al., Loihi: a neuromorphic manycore processor with on-chip learning, IEEE Micro 2018; the MACs "
+        "of the first layer, which it does not have, at 45 nm, float32",
+    ),
+)
