@@ -1,5 +1,6 @@
 """What a bundle's network costs to run: operations counted on some samples, and energy models applied to them."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from snnconvert.config import refusal
 from snnconvert.conversion import Progress
 from snnconvert.data import batches
 from snnconvert.exporting import open_bundle
+from snnconvert.hardware import TARGETS
 from snnconvert.measure.cost import measure_cost
 from snnconvert.measure.energy import FLOAT_ANN, INT8_ANN, EnergyModel
 from snnconvert.report.evaluator import Evaluator
@@ -105,6 +107,37 @@ def cost_table(document: dict[str, Any]) -> str:
         told = " | ".join(f"{'-' if ratio is None else f'x {ratio:.3g}':>12}" for ratio in ratios)
         lines.append(f"{printable(each['model'], 24):<24} | {_joules(each['joules']):>10} | {told}")
     lines.append("These are models, not measurements: docs/measures.md has their sources.")
+    return "\n".join(lines) + "\n"
+
+
+def fit_of(bundle: Path, target: str) -> dict[str, Any]:
+    """Return the ``snnconvert/target/1`` document: what a chip's documents allow, beside the network of a bundle.
+
+    Raises:
+        SnnError: the bundle cannot be read; an unknown target (E002).
+    """
+    chip = TARGETS[target]
+    found = chip.rows(open_bundle(bundle).deployed.network)
+    return {
+        "schema": "snnconvert/target/1",
+        "bundle": str(bundle),
+        "target": target,
+        "fits": all(row.fits for row in found),
+        "rows": [dataclasses.asdict(row) for row in found],
+    }
+
+
+def fit_table(document: dict[str, Any]) -> str:
+    """Return the document as text, at most 80 columns wide, sources under the table."""
+    rows = document["rows"]
+    sources = list(dict.fromkeys(row["source"] for row in rows))
+    lines = [f"{TARGETS[document['target']].title}: {sum(row['fits'] for row in rows)} of {len(rows)} fit"]
+    for row in rows:
+        told = f"{row['what']:<24} {row['limit']:<24} {printable(row['found'], 20):<20}"
+        lines.append(f"  {'ok  ' if row['fits'] else 'FAIL'} {told}[{sources.index(row['source']) + 1}]")
+    lines += [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
+    lines.append("Limits of public documents, compared; nobody ran it on the chip. --weights int8")
+    lines.append("makes 8-bit weights; --per-layer, one scale a layer; --max-pool average, means.")
     return "\n".join(lines) + "\n"
 
 

@@ -25,6 +25,7 @@ LAYERS = [
     "simulate",
     "measure",
     "convert",
+    "hardware",
     "export",
     "report",
     "gate",

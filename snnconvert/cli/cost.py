@@ -8,7 +8,11 @@ import click
 from snnconvert.cli.messages import print_json
 from snnconvert.cli.options import Common, common_options
 
-EXAMPLE = "Example:  snnconvert cost net_snn --samples 100 --energy-model mychip.yaml"
+EXAMPLE = """\b
+Examples:
+  snnconvert cost net_snn --samples 100 --energy-model mychip.yaml
+  snnconvert cost net_snn --target speck      exit status 1 where something does not fit
+"""
 
 
 @click.command("cost", epilog=EXAMPLE)
@@ -16,14 +20,21 @@ EXAMPLE = "Example:  snnconvert cost net_snn --samples 100 --energy-model mychip
 @click.option("--data", metavar="PATH", help="Samples. [those that the conversion was evaluated on]")
 @click.option("--samples", type=click.IntRange(1), default=64, metavar="N", help="How many of them. [64]")
 @click.option("--energy-model", metavar="FILE", help="Prices of your own (YAML: name, source, ac_pj, mac_pj).")
+@click.option("--target", metavar="NAME", help="Compare with a chip instead: loihi2, speck or spinnaker2.")
 @common_options
 @click.pass_context
-def command(context: click.Context, bundle: str, data: str | None, samples: int, energy_model: str | None) -> None:
+def command(
+    context: click.Context, bundle: str, data: str | None, samples: int, energy_model: str | None, target: str | None
+) -> None:
     """Count what a sample costs in BUNDLE's network: operations, membrane updates, sparsity, and energy by models."""
-    from snnconvert.costing import cost_of, cost_table, read_energy_model
+    from snnconvert.costing import cost_of, cost_table, fit_of, fit_table, read_energy_model
     from snnconvert.measure.energy import MODELS
 
     common: Common = context.obj
+    if target is not None:
+        fit = fit_of(Path(bundle), target)
+        print_json(fit) if common.as_json else click.echo(fit_table(fit), nl=False)
+        context.exit(0 if fit["fits"] else 1)
     models = MODELS if energy_model is None else (*MODELS, read_energy_model(Path(energy_model)))
     with common.progress() as progress:
         document: dict[str, Any] = cost_of(Path(bundle), data, samples, models, progress)

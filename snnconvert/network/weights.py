@@ -16,6 +16,7 @@ from snnconvert.network.spiking import SpikingNetwork
 
 Weights = Literal["float32", "bfloat16", "int8"]
 LARGEST = 127
+SMALLEST_UNIT, LARGEST_UNIT = 2.0**-100, 2.0**60
 
 
 def quantised(network: SpikingNetwork, weights: Weights) -> SpikingNetwork:
@@ -46,3 +47,16 @@ def units(largest: Tensor) -> Tensor:
     """Return the least power of two of which 127 reach each number; 1 for 0."""
     exponent = torch.where(largest > 0, torch.ceil(torch.log2(largest.double() / LARGEST)), 0)
     return torch.exp2(exponent).float()
+
+
+def units_of(weight: Tensor) -> Tensor | None:
+    """Return a power of two for each output, ``(O,)``, of which all its weights are multiples by -127 to 127.
+
+    None where there is none: then a sum of weights may be rounded, and one of 8-bit numbers would not equal it.
+    """
+    largest = weight.flatten(1).abs().amax(1)
+    found = units(largest)
+    if bool((found < SMALLEST_UNIT).any() or (found > LARGEST_UNIT).any()):
+        return None
+    whole = weight / found.reshape(-1, *[1] * (weight.ndim - 1))
+    return found if bool((whole == whole.round()).all()) else None

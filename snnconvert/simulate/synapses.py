@@ -16,7 +16,7 @@ from torch import Tensor
 
 from snnconvert.graph import Graph, Node, Operator, Role, Shape
 from snnconvert.network import SpikingNetwork, Traffic
-from snnconvert.network.weights import units
+from snnconvert.network.weights import units_of
 from snnconvert.operators.affine import Affine
 from snnconvert.operators.average_pooling import AveragePool
 from snnconvert.operators.convolution import Convolution
@@ -38,7 +38,6 @@ from snnconvert.simulate.sweeps import SIDE
 from snnconvert.simulate.vectors import BINARY, GRADED, LANES, WHOLE, has_wide_vectors
 
 MOST = 2**31  # what the place of an event's weights must stay under
-SMALLEST, LARGEST = 2.0**-100, 2.0**60  # units of 8-bit weights
 
 NOTHING = np.zeros(0, np.float32)
 NO_SPIKES = np.zeros(0, np.uint8)
@@ -80,19 +79,6 @@ def _filled(size: int, values: Tensor | None) -> NDArray[np.float32]:
     if values is not None:
         filled[: len(values)] = values
     return filled.numpy()
-
-
-def units_of(weight: Tensor) -> Tensor | None:
-    """Return a power of two for each output, ``(O,)``, of which all its weights are multiples by -127 to 127.
-
-    None where there is none: then a sum of weights may be rounded, and one of 8-bit numbers would not equal it.
-    """
-    largest = weight.flatten(1).abs().amax(1)
-    found = units(largest)
-    if bool((found < SMALLEST).any() or (found > LARGEST).any()):
-        return None
-    whole = weight / found.reshape(-1, *[1] * (weight.ndim - 1))
-    return found if bool((whole == whole.round()).all()) else None
 
 
 class EventSynapse:

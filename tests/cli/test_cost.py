@@ -37,3 +37,19 @@ def test_what_cannot_be_used_is_refused(cli: Callable, bundle: Path, arguments: 
     done = cli("cost", bundle, *arguments)
     assert (done.status, done.out) == (2, "")
     assert "error[E0" in done.err
+
+
+@pytest.mark.parametrize(("target", "status"), [("speck", 1), ("loihi2", 0), ("spinnaker2", 0)])
+def test_a_chip_is_compared(cli: Callable, bundle: Path, target: str, status: int) -> None:
+    told = cli("cost", bundle, "--target", target)
+    assert told.status == status
+    table = [line for line in told.out.splitlines() if not line.startswith("[")]  # sources are as long as they are
+    assert max(map(len, table)) <= 80
+    document = json.loads(cli("cost", bundle, "--target", target, "--json").out)
+    assert (document["target"], document["fits"]) == (target, not status)
+
+
+def test_an_unknown_chip_is_refused(cli: Callable, bundle: Path) -> None:
+    done = cli("cost", bundle, "--target", "spek")
+    assert (done.status, done.out) == (2, "")
+    assert "did you mean 'speck'?" in done.err

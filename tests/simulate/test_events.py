@@ -15,6 +15,7 @@ from torch import Tensor
 
 from snnconvert.graph import Graph
 from snnconvert.network import NormalForm, Schedule, SpikingNetwork, spiking_network
+from snnconvert.network.weights import units_of
 from snnconvert.neurons import make_neuron
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
@@ -22,7 +23,7 @@ from snnconvert.operators.window import Window
 from snnconvert.simulate import Simulator
 from snnconvert.simulate.buffers import Buffers
 from snnconvert.simulate.events import CURRENTS
-from snnconvert.simulate.synapses import Evaluation, EventSynapse, event_evaluations, event_synapse, units_of
+from snnconvert.simulate.synapses import Evaluation, EventSynapse, event_evaluations, event_synapse
 from snnconvert.simulate.vectors import BINARY, GRADED, WHOLE
 
 ONE = Schedule(1)
