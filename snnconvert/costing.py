@@ -136,8 +136,7 @@ def fit_table(document: dict[str, Any]) -> str:
         told = f"{row['what']:<24} {row['limit']:<24} {printable(row['found'], 20):<20}"
         lines.append(f"  {'ok  ' if row['fits'] else 'FAIL'} {told}[{sources.index(row['source']) + 1}]")
     lines += [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
-    lines.append("Limits of public documents, compared; nobody ran it on the chip. --weights int8")
-    lines.append("makes 8-bit weights; --per-layer, one scale a layer; --max-pool average, means.")
+    lines.append("Limits of public documents, compared; nobody ran it on the chip.")
     return "\n".join(lines) + "\n"
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,16 +23,13 @@ BYTES = 4  # of a parameter, in float32
 
 
 class Watched:
-    """A layer of neurons, and how often their potentials change and they send something.
-
-    ``active`` has the steps in which each element sent something, over all samples, ``(...)`` of one.
-    """
+    """A layer of neurons on a CPU, and how often their potentials change and they send something."""
 
     def __init__(self, neuron: Neuron) -> None:
         self._neuron = neuron
         self._began = False
         self.updates = 0
-        self.active: Tensor | float = 0.0
+        self._active: list[Tensor] = []  # by batch, the steps in which each element sent something
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._neuron, name)
@@ -39,12 +37,13 @@ class Watched:
     def initial_state(self, like: Tensor) -> State:
         """Return the state before the first step of a batch; in that step NeuroBench counts every neuron."""
         self._began = False
+        self._active.append(torch.zeros_like(like))
         return self._neuron.initial_state(like)
 
     def step(self, state: State, current: Tensor, t: int) -> tuple[State, Tensor]:
         """Take a step."""
         after, spikes = self._neuron.step(state, current, t)
-        self.active = self.active + (spikes != 0).sum(0, dtype=torch.float64)
+        self._active[-1] += spikes != 0
         self._note(state[0], after[0])
         return after, spikes
 
@@ -55,8 +54,12 @@ class Watched:
         return after
 
     def _note(self, before: Tensor, after: Tensor) -> None:
-        self.updates += int((after != before).sum()) if self._began else after.numel()
+        self.updates += int(np.count_nonzero((after != before).numpy())) if self._began else after.numel()
         self._began = True
+
+    def active(self) -> Tensor:
+        """Return in how many steps each element sent something, over all samples, ``(...)`` of one."""
+        return torch.stack([each.sum(0, dtype=torch.float64) for each in self._active]).sum(0)
 
 
 def measure_cost(network: SpikingNetwork, batches: Iterable[Tensor], steps: int) -> dict[str, Any]:
@@ -79,7 +82,7 @@ def measure_cost(network: SpikingNetwork, batches: Iterable[Tensor], steps: int)
         for node in network.emitters:
             if node.name not in watched:
                 pools[node.name] = pools.get(node.name, 0) + readout.events[node.name].sum(0, dtype=torch.float64)
-    sent = {name: torch.as_tensor(each.active) for name, each in watched.items()}
+    sent = {name: each.active() for name, each in watched.items()}
     layers = [
         _layer(name, network, float(sent[name].sum()) / samples, each.updates / samples, steps)
         for name, each in watched.items()
