@@ -44,9 +44,7 @@ class SizeLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run one operator, if its result is small enough."""
         kwargs = dict(kwargs or {})
-        if (
-            function is torch.ops.aten.equal.default
-        ):  # it makes no tensor; torch's passes compare all pairs of constants
+        if function is torch.ops.aten.equal.default:  # of all pairs of constants, in torch's passes; it makes no tensor
             return function(*args, **kwargs)
         self._require_sound(function, args)
         operands = list(_tensors((*args, *kwargs.values())))

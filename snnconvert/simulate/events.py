@@ -29,9 +29,7 @@ Tiling = tuple[int, int, int, int, int, int]
 
 ROOM = 8192  # inputs under the rows of outputs that are listed together, unless one row has more
 CURRENTS = 2**16  # currents that wait for their neurons
-ROWS = (
-    8  # of outputs that are computed together, though there be more of these: rows around them are swept for them, too
-)
+ROWS = 8  # of outputs that are computed together at least: the rows around them are swept for them, too
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
