@@ -3,6 +3,7 @@
 The module is written line by line from the network; of the file that it comes from it holds numbers and quoted names.
 """
 
+import hashlib
 import importlib.util
 import re
 import tempfile
@@ -28,6 +29,7 @@ MODULE = '''\
     output, counts = SpikingNetwork()(x)          # x (N, ...), preprocessed; output as the ANN's; counts by layer
 """
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -36,6 +38,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 ABOUT = {about}
+WEIGHTS = {digest}  # sha256 of the file
 LAYERS = {layers}
 
 
@@ -44,8 +47,12 @@ class SpikingNetwork(torch.nn.Module):
 
     steps = {steps}
 
-    def __init__(self, weights=Path(__file__).with_name({weights})):
+    def __init__(self, weights=None):
         super().__init__()
+        if weights is None:
+            weights = Path(__file__).with_name({weights})
+            if hashlib.sha256(weights.read_bytes()).hexdigest() != WEIGHTS:
+                raise ValueError(f"{{weights}}: not the weights that this module was written with; export both again")
         for name, tensor in load_file(weights).items():
             self.register_buffer(name, tensor)
 
@@ -93,7 +100,9 @@ def torch_files(network: SpikingNetwork, about: Mapping[str, Any], stem: str) ->
             "E404", "the package safetensors is not installed", "pip install 'snnconvert[safetensors]'"
         ) from None
     written = _Module(network)
+    weights = bytes(save(written.tensors))
     text = MODULE.format(
+        digest=repr(hashlib.sha256(weights).hexdigest()),
         module=re.sub(r"\W", "_", stem, flags=re.ASCII),
         about=repr(dict(about)),
         layers=repr(written.layers),
@@ -103,7 +112,7 @@ def torch_files(network: SpikingNetwork, about: Mapping[str, Any], stem: str) ->
         output=written.values[network.graph.output],
         latency=network.latency,
     )
-    return text.encode(), bytes(save(written.tensors))
+    return text.encode(), weights
 
 
 class _Module:

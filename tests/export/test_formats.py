@@ -122,6 +122,26 @@ def test_a_module_runs_where_there_is_no_snnconvert(nets: ModuleType, tmp_path: 
     assert done.stdout == f"{expected.estimate.argmax(1).tolist()}\n", done.stderr
 
 
+def test_a_module_takes_no_weights_of_another_one(nets: ModuleType, tmp_path: Path) -> None:
+    """The two files are put in place one behind the other: what came between is seen."""
+    for seed in (0, 1):
+        graph = nets.recipe(["chain"], dyadic=True, seed=seed)
+        text, weights = torch_files(spiking(graph, IntegrateAndFire()), {}, "net")
+        if not seed:
+            (tmp_path / "net.py").write_bytes(text)
+        (tmp_path / "net.safetensors").write_bytes(weights)
+    code = "from net import SpikingNetwork; {}"
+    for asked, words in (
+        ("SpikingNetwork()", "not the weights that this module was written with; export both again"),
+        ("SpikingNetwork('net.safetensors')", ""),  # who names a file knows what it is
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(asked)], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert words in done.stderr
+        assert (done.returncode == 0) is not bool(words)
+
+
 def test_names_of_a_model_cannot_leave_their_quotes(nets: ModuleType) -> None:
     net = nets.Net(2, 6, 6, dyadic=True)
     evil = 'a\'\n"""\nraise SystemExit(1)\n"""{x}\\'
