@@ -11,7 +11,7 @@ from snnconvert.cli.options import Common, common_options
 EXAMPLE = """\b
 Examples:
   snnconvert cost net_snn --samples 100 --energy-model mychip.yaml
-  snnconvert cost net_snn --target speck    exit status 1 where it does not fit
+  snnconvert cost net_snn --target speck     exit status 1 if it does not fit
 """
 
 
