@@ -5,7 +5,7 @@ The module is written line by line from the network; of the file that it comes f
 
 import hashlib
 import importlib.util
-import re
+import keyword
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +21,7 @@ from snnconvert.network import SpikingNetwork
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.operators.max_pooling import MaxPool
 
+IMPORTED = frozenset({"hashlib", "math", "pathlib", "safetensors", "torch"})  # names that no module may take
 WHERE = "export to --to onnx, which holds every network"
 MODULE = '''\
 """A spiking network, written by snnconvert. Needs torch and safetensors; the weights lie beside this file.
@@ -87,7 +88,7 @@ class SpikingNetwork(torch.nn.Module):
 
 
 def torch_files(network: SpikingNetwork, about: Mapping[str, Any], stem: str) -> tuple[bytes, bytes]:
-    """Return the text of the module ``stem.py``, and its weights for ``stem.safetensors``.
+    """Return the text of the module ``stem.py``, and its weights for ``stem.safetensors``; see :func:`is_importable`.
 
     Raises:
         ModelError: the network holds what is not written as torch (E129).
@@ -103,7 +104,7 @@ def torch_files(network: SpikingNetwork, about: Mapping[str, Any], stem: str) ->
     weights = bytes(save(written.tensors))
     text = MODULE.format(
         digest=repr(hashlib.sha256(weights).hexdigest()),
-        module=re.sub(r"\W", "_", stem, flags=re.ASCII),
+        module=stem,
         about=repr(dict(about)),
         layers=repr(written.layers),
         steps=network.schedule.steps,
@@ -113,6 +114,11 @@ def torch_files(network: SpikingNetwork, about: Mapping[str, Any], stem: str) ->
         latency=network.latency,
     )
     return text.encode(), weights
+
+
+def is_importable(stem: str) -> bool:
+    """Tell whether Python imports ``stem.py`` by its name, and all that it imports itself beside it."""
+    return stem.isidentifier() and not keyword.iskeyword(stem) and stem not in IMPORTED
 
 
 class _Module:
