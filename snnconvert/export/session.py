@@ -57,10 +57,20 @@ def run_step_model(
 
 
 def run_window_model(content: bytes, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a whole-window model (see window_model.py); return its output, and the spikes of each node, summed."""
+    """Run a whole-window model (see window_model.py); return its output, and the spikes of each node, summed.
+
+    Raises:
+        ModelError: see :func:`onnx_session`; or it does not run (E125).
+    """
     session = onnx_session(content, "whole window")
     names = [value.name for value in session.get_outputs()]
-    found = dict(zip(names, session.run(names, {"input": x.numpy()}), strict=True))
+    try:
+        found = dict(zip(names, session.run(names, {"input": x.numpy()}), strict=True))
+    except Exception as problem:  # noqa: BLE001 - as above
+        told = str(problem).splitlines()[0][:160]
+        raise ModelError(
+            "E125", f"whole window: ONNX Runtime does not run it ({told})", "make the bundle again"
+        ) from None
     counts = {name.removeprefix("counts."): torch.from_numpy(found[name]) for name in names if "counts." in name[:7]}
     return torch.from_numpy(found["output"]), counts
 

@@ -13,6 +13,7 @@ from snnconvert.operators.average_pooling import AveragePool, Mean
 from snnconvert.simulate import Simulator
 
 ROUNDED = 0.01  # of the counts may differ where sums cannot be exact: a last bit moves a spike by a step
+REPORT = "please report it, with the bundle"
 OUTPUT = 1e-4  # of the largest output, between outputs that were summed up in another order
 
 
@@ -61,6 +62,9 @@ def require_equal(
     Raises:
         InternalError: they differ (E912).
     """
+    shapes, known = ({name: each.shape for name, each in found.items()} for found in (counts, expected.counts))
+    if shapes != known:
+        raise InternalError("E912", f"{by}: counts spikes of other layers than the engine", REPORT)
     differing = neurons = spikes = 0
     for name, count in counts.items():
         differing += int((count != expected.counts[name]).sum())
@@ -74,7 +78,7 @@ def require_equal(
         raise InternalError(
             "E912",
             f"{by}: {differing:,} of {neurons:,} spike counts differ from the engine's, outputs by {error:.1g}",
-            "please report it, with the bundle",
+            REPORT,
         )
     return Agreement(by, neurons, spikes, differing, error)
 

@@ -58,6 +58,15 @@ def test_a_window_is_the_engines(nets: ModuleType, block: str, pooling: Pooling)
     require_engines(network, *run_window_model(content, quarters(network)))
 
 
+def test_a_window_that_does_not_run_is_refused(nets: ModuleType) -> None:
+    network = spiking(nets.recipe(["chain"], dyadic=True), IntegrateAndFire())
+    model = onnx.load_model_from_string(window_of(network))
+    last = next(each for each in model.graph.initializer if each.name == "window.last")
+    last.CopyFrom(onnx.numpy_helper.from_array(np.asarray(STEPS), "window.last"))
+    with pytest.raises(ModelError, match=r"E125.*does not run it"):
+        run_window_model(model.SerializeToString(), quarters(network))
+
+
 @pytest.mark.parametrize("neuron", NEURONS, ids=str)
 def test_a_window_of_every_neuron_is_its_steps_one_by_one(nets: ModuleType, neuron: Neuron) -> None:
     network = spiking(nets.recipe(["chain", "chain"], dyadic=True), neuron)

@@ -76,6 +76,15 @@ def test_one_spike_too_many_is_found(nets: ModuleType) -> None:
         require_equal(network, expected, "it", expected.output, counts)
 
 
+def test_a_layer_that_is_not_compared_is_found(nets: ModuleType) -> None:
+    network = spiking(nets, ["chain", "chain"])
+    expected = expected_of(network, exact_samples(network, 2), STEPS)
+    (one, count), *others = expected.counts.items()
+    for counts in (dict(others), {"x": count, **dict(others)}, {one: count[:1], **dict(others)}):
+        with pytest.raises(InternalError, match=r"E912.*it: counts spikes of other layers"):
+            require_equal(network, expected, "it", expected.output, counts)
+
+
 def test_another_output_is_found(nets: ModuleType) -> None:
     network = spiking(nets, ["chain"])
     expected = expected_of(network, exact_samples(network, 2), STEPS)
