@@ -76,9 +76,12 @@ class SpikingNetwork(torch.nn.Module):
         return spikes
 
     @torch.no_grad()
-    def forward(self, x, steps=steps):
-        """Return the mean of the output over the steps ``(N, ...)``, and the spikes of each layer, summed."""
-        state, total = {{}}, 0
+    def forward(self, x, steps=steps, state=None):
+        """Return the mean of the output over the steps ``(N, ...)``, and the spikes of each layer, summed.
+
+        ``state``, an empty dict, is left with the potentials behind the last step.
+        """
+        state, total = {{}} if state is None else state, 0
         for t in range(steps + {latency}):
             output = self.step(x, state, t)
             if t >= {latency}:
@@ -192,8 +195,10 @@ class _Module:
         self.lines.append(f'state["count.{name}"] = state.get("count.{name}", 0) + {name}')
 
 
-def run_module(text: bytes, weights: bytes, x: Tensor, steps: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a module that was written here; return its output, and the spikes of each layer, summed."""
+def run_module(
+    text: bytes, weights: bytes, x: Tensor, steps: int
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    """Run a module that was written here; return its output, the spikes of each layer, summed, and its state."""
     with tempfile.TemporaryDirectory(prefix="snnconvert-") as folder:
         path = Path(folder) / "exported.py"
         path.write_bytes(text)
@@ -204,5 +209,6 @@ def run_module(text: bytes, weights: bytes, x: Tensor, steps: int) -> tuple[Tens
         spec.loader.exec_module(module)
         beside = path.with_suffix(".safetensors")
         beside.write_bytes(weights)
-        output, counts = module.SpikingNetwork(beside)(x, steps)
-    return output, counts
+        state: dict[str, Tensor] = {}
+        output, counts = module.SpikingNetwork(beside)(x, steps, state)
+    return output, counts, {node: state[name] for name, node in module.LAYERS.items()}

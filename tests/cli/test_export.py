@@ -69,6 +69,7 @@ def test_a_max_pool_is_approximated_only_when_asked(cli: Callable, made: dict[st
     done = cli("export", made["digits_cnn"], "--to", "nir", "--out", "c.nir", "--approximate", "max-pool", "--verify")
     assert done.status == 0, done.err
     assert "warning: max pools are approximated by the mean of their window" in done.err
+    assert "verified, snn.onnx as approximated in ONNX Runtime: " in done.err
     told = nir.read(work / "c.nir").metadata["approximations"]
     assert "max pools are approximated" in str(told)
 

@@ -76,6 +76,28 @@ def test_one_spike_too_many_is_found(nets: ModuleType) -> None:
         require_equal(network, expected, "it", expected.output, counts)
 
 
+def test_a_weight_that_moves_no_spike_is_found(nets: ModuleType) -> None:
+    network = spiking(nets, ["chain", "chain"])
+    x = exact_samples(network, 2)
+    expected = expected_of(network, x, STEPS)
+    weight = [node for node in network.graph.nodes if node.operator.weights][1].operator.weight.clone()
+    busy = int(next(iter(expected.counts.values())).sum((0, 2, 3)).argmax())
+    weight[0, busy, 1, 1] += 2.0**-12
+    other = dataclasses.replace(
+        network, graph=network.graph.mapped(lambda tensor: weight if tensor.shape == weight.shape else tensor)
+    )
+    runs = []
+    for each in (network, other):
+        content = step_model(each, about(each))
+        runs.append(run_step_model(content, read_step_model(FILE, content, "0" * 64).about, x, STEPS, "snn.onnx"))
+    (output, counts, potentials), (_, same, others) = runs
+    assert all(torch.equal(count, same[name]) for name, count in counts.items())
+    expected = dataclasses.replace(expected, potentials=potentials)
+    require_equal(network, expected, "it", output, counts, potentials)
+    with pytest.raises(InternalError, match=r"E912.*it: potentials of '.*' differ"):
+        require_equal(network, expected, "it", output, counts, others)
+
+
 def test_a_layer_that_is_not_compared_is_found(nets: ModuleType) -> None:
     network = spiking(nets, ["chain", "chain"])
     expected = expected_of(network, exact_samples(network, 2), STEPS)

@@ -44,7 +44,7 @@ def by_layer(graph: Any, counts: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def require_same(network: SpikingNetwork, graph: Any, x: Tensor) -> None:
     (expected,) = Simulator(network).run(x, [STEPS])
-    total, counts = run_nir(graph, x, STEPS)
+    total, counts, _ = run_nir(graph, x, STEPS)
     found = by_layer(graph, counts)
     assert found.keys() == network.neurons.keys()
     assert all(torch.equal(count, expected.counts[name]) for name, count in found.items())
