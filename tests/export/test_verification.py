@@ -54,6 +54,13 @@ def test_samples_are_the_same_in_every_run(nets: ModuleType) -> None:
     assert not torch.equal(exact_samples(network, 2), exact_samples(network, 2, seed=1))
 
 
+def test_weights_that_no_sum_holds_are_refused(nets: ModuleType) -> None:
+    network = spiking(nets, ["chain"])
+    huge = dataclasses.replace(network, graph=network.graph.mapped(lambda tensor: tensor * 1e38))
+    with pytest.raises(ModelError, match=r"E128.*no samples were found"):
+        exact_samples(huge, 2)
+
+
 def test_onnx_runtime_counts_as_the_engine_does(nets: ModuleType) -> None:
     network = spiking(nets, ["chain", "maximum", "residual"])
     content = step_model(network, about(network))

@@ -66,6 +66,10 @@ class _Lowering:
             self._refuse("neurons", "NIR has no neurons that wait before they fire", f"convert it without {option}")
         for node in graph.nodes:
             try:
+                if "\0" in node.name:
+                    raise Inexpressible(
+                        "a NUL in its name, which no text in HDF5 holds", "name it otherwise in the model"
+                    )
                 self.values[node.name] = self._terms(node)
             except Inexpressible as refusal:
                 self._refuse(f"node '{node.name}' ({type(node.operator).__name__})", refusal.reason, refusal.hint)

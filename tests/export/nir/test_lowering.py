@@ -194,6 +194,13 @@ def test_names_that_no_reader_would_take_are_changed(nets: ModuleType, spiking: 
     assert len({str(node.metadata["node"]) for node in graph.nodes.values() if "node" in node.metadata}) == 8
 
 
+def test_a_name_that_no_text_in_hdf5_holds_is_refused(nets: ModuleType, spiking: Make) -> None:
+    net = nets.Net(2, 8, 8, dyadic=True)
+    graph = net.graph(net.relu(net.conv("x", 3), name="a\0b"))
+    with pytest.raises(ModelError, match=r"E126.*a NUL in its name"):
+        nir_graph(spiking(graph), {})
+
+
 @pytest.mark.parametrize(("block", "reason"), [("maximum", "fewer elements"), ("shuffle", "NIR only flattens")])
 @pytest.mark.parametrize("profile", PROFILES)
 def test_what_nir_has_no_words_for_is_refused(spiking: Make, block: str, reason: str, profile: Profile) -> None:
