@@ -194,6 +194,19 @@ def test_names_that_no_reader_would_take_are_changed(nets: ModuleType, spiking: 
     assert len({str(node.metadata["node"]) for node in graph.nodes.values() if "node" in node.metadata}) == 8
 
 
+@pytest.mark.parametrize("joined", [True, False])
+def test_matrices_of_any_size_are_refused_before_they_are_made(
+    nets: ModuleType, spiking: Make, monkeypatch: pytest.MonkeyPatch, joined: bool
+) -> None:
+    net = nets.Net(4, dyadic=True)
+    one, other = (net.relu(net.linear("x", 2**14)) for _ in range(2))
+    both = net.concat(one, other) if joined else net.norm(one)
+    network = spiking(net.graph(net.relu(net.linear(both, 2))))
+    monkeypatch.setattr(torch, "eye", lambda *_, **__: pytest.fail("it was made"))
+    with pytest.raises(ModelError, match=r"E126.*written densely, it takes [0-9]* weights, more than"):
+        nir_graph(network, {})
+
+
 def test_a_name_that_no_text_in_hdf5_holds_is_refused(nets: ModuleType, spiking: Make) -> None:
     net = nets.Net(2, 8, 8, dyadic=True)
     graph = net.graph(net.relu(net.conv("x", 3), name="a\0b"))
