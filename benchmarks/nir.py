@@ -122,7 +122,7 @@ def images(case: Case, shape: tuple[int, ...]) -> Tensor:
 def compared(run: Any, graph: Any, x: Tensor, expected: Expected, **options: bool) -> tuple[str, str]:
     """Return how many spike counts differ, and how many samples get the engine's class; or why it does not run."""
     try:
-        total, counts = run(graph, x, STEPS, **options)
+        total, counts, *_ = run(graph, x, STEPS, **options)
     except Exception as problem:  # noqa: BLE001 - theirs have no common base
         return f"does not run: {str(problem).splitlines()[0][:80]}", ""
     by_node = {str(graph.nodes[name].metadata["node"]): count for name, count in counts.items()}

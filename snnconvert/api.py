@@ -10,6 +10,7 @@ for readout in bundle.simulate(x, steps=[8, 16]):  # x (N, ...), preprocessed
 bundle.evaluate("more.npz", steps=[8, 16])["steps"]
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from snnconvert.config import build_job
 from snnconvert.conversion import Silent
-from snnconvert.errors import DataError, UsageError
+from snnconvert.errors import DataError, OutputError, UsageError
 from snnconvert.exporting import Opened, Wish, open_bundle
 from snnconvert.exporting import export as export_bundle
 from snnconvert.network import SpikingNetwork
@@ -57,10 +58,16 @@ class Bundle:
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """Its metrics.json."""
-        import json
+        """Its metrics.json.
 
-        return dict(json.loads(read_verified(self.path, "metrics.json", MAX_JSON)))
+        Raises:
+            OutputError: it is missing, changed, or no JSON object (E403).
+        """
+        try:
+            return dict(json.loads(read_verified(self.path, "metrics.json", MAX_JSON)))
+        except (ValueError, TypeError, RecursionError):
+            hint = "the bundle is not as it was written: make it again"
+            raise OutputError("E403", f"{self.path}: file 'metrics.json' is no JSON object", hint) from None
 
     def simulate(self, x: "NDArray[np.float32] | torch.Tensor", steps: Sequence[int]) -> Iterator[Readout]:
         """Run the engine on preprocessed samples ``(N, ...)``; yield a readout at each of the steps, ascending.

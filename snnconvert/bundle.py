@@ -1,5 +1,6 @@
 """The files of a bundle, all in memory: what is written stands here, and nowhere else."""
 
+from pathlib import Path
 from typing import Any
 
 from snnconvert import __version__
@@ -38,12 +39,12 @@ def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]
 
 
 def materials(conversion: Conversion) -> list[dict[str, Any]]:
-    """Return what the bundle was made of, by digests: the files of the model, and the samples."""
+    """Return what the bundle was made of, by digests: the files of the model, as its folder names them, and samples."""
     job = conversion.job
-    paths = {"calibration": job.calib.path, "evaluation": job.eval.path}
+    names = {"calibration": Path(job.calib.path).name, "evaluation": Path(job.eval.path or "").name}
     return [
         *(material("model", name, digests) for name, digests in conversion.loaded.files.items()),
-        *(material(role, str(paths[role]), {CONTENTS: digest}) for role, digest in conversion.contents.items()),
+        *(material(role, names[role], {CONTENTS: digest}) for role, digest in conversion.contents.items()),
     ]
 
 

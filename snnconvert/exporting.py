@@ -16,13 +16,13 @@ from snnconvert.export.nir.lowering import PROFILES, Profile
 from snnconvert.export.probes import exact_samples
 from snnconvert.export.session import run_step_model, run_window_model
 from snnconvert.export.step_model import step_model
-from snnconvert.export.torch_module import run_module, torch_files
+from snnconvert.export.torch_module import IMPORTED, is_importable, run_module, torch_files
 from snnconvert.export.verification import Agreement, expected_of, inexact, require_equal
 from snnconvert.export.window_model import window_model
 from snnconvert.load.onnx_file import MAX_BYTES
 from snnconvert.network import SpikingNetwork
 from snnconvert.report.manifest import read_verified, verify_bundle
-from snnconvert.report.single_file import check_place, write_whole
+from snnconvert.report.single_file import check_place, write_together
 
 STEP_MODEL = "snn.onnx"
 SAMPLES = 4  # that a file is verified on
@@ -74,10 +74,7 @@ def export(bundle: Path, wish: Wish, progress: Progress) -> dict[str, Any]:
         raise UsageError("E003", f"--to: unknown format '{wish.to}'", f"known: {', '.join(FORMATS)}")
     if wish.profile not in PROFILES:
         raise UsageError("E003", f"--nir-profile: no '{wish.profile}'", f"known: {', '.join(PROFILES)}")
-    for place in FORMATS[wish.to].places(wish.out):
-        check_place(place)
-        if os.path.lexists(place) and not wish.force:
-            raise OutputError("E401", f"{place}: exists already", "--force replaces it, --out FILE writes elsewhere")
+    check_places(wish)
     opened = open_bundle(bundle)
     network, notes = approximated(opened.deployed.network, wish.approximate)
     for text in notes:
@@ -88,8 +85,8 @@ def export(bundle: Path, wish: Wish, progress: Progress) -> dict[str, Any]:
     for text in written:
         progress.note(text)
     compared = verified(opened, network, files, wish, progress) if wish.verify else None
-    for place, content in files.items():
-        write_whole(place, content)
+    check_places(wish)  # again: somebody may have written there meanwhile
+    write_together(files)
     return {
         "schema": "snnconvert/export/1",
         "bundle": str(bundle),
@@ -101,6 +98,21 @@ def export(bundle: Path, wish: Wish, progress: Progress) -> dict[str, Any]:
     }
 
 
+def check_places(wish: Wish) -> None:
+    """Refuse places where nothing could be written, and files that are there already.
+
+    Raises:
+        UsageError: ``--out`` cannot be the name of a file of this format (E003).
+        OutputError: see :func:`check_place`; or a file is there, and is not to be replaced (E401).
+    """
+    if not wish.out.name:
+        raise UsageError("E003", f"--out: '{wish.out}' is no name of a file", "--out FILE")
+    for place in FORMATS[wish.to].places(wish.out):
+        check_place(place)
+        if os.path.lexists(place) and not wish.force:
+            raise OutputError("E401", f"{place}: exists already", "--force replaces it, --out FILE writes elsewhere")
+
+
 def verified(
     opened: Opened, network: SpikingNetwork, files: Mapping[Path, bytes], wish: Wish, progress: Progress
 ) -> list[dict[str, Any]]:
@@ -110,20 +122,24 @@ def verified(
         InternalError: spike counts or outputs differ (E912).
     """
     deployed, found = opened.deployed, []
+    models = [(deployed.network, opened.content, deployed.about)]
+    if network is not deployed.network:
+        models.append((network, *_step_model(opened, network)))
     steps = min(deployed.network.schedule.steps, STEPS)
     samples = exact_samples(deployed.network, SAMPLES)
     for why in inexact(deployed.network):
         progress.note(f"not every sum is exact: {why}")
-    said = expected_of(deployed.network, samples, steps)
-    taken = steps + deployed.network.latency
-    output, counts = run_step_model(opened.content, deployed.about, samples, taken, STEP_MODEL)
-    found.append(require_equal(deployed.network, said, f"{STEP_MODEL} in ONNX Runtime", output, counts))
-    progress.note(f"verified, {found[-1]}")
-    expected = said if network is deployed.network else expected_of(network, samples, steps)
-    for each in FORMATS[wish.to].verify(files, network, samples, expected, wish):
-        progress.note(f"verified, {each}" if isinstance(each, Agreement) else each)
-        if isinstance(each, Agreement):
-            found.append(each)
+    for each, content, about in models:
+        said = expected_of(each, samples, steps)
+        output, counts, potentials = run_step_model(content, about, samples, steps + each.latency, STEP_MODEL)
+        by = f"{STEP_MODEL}{'' if each is deployed.network else ' as approximated'} in ONNX Runtime"
+        found.append(require_equal(each, said, by, output, counts))
+        progress.note(f"verified, {found[-1]}")
+    expected = replace(said, potentials=potentials)
+    for compared in FORMATS[wish.to].verify(files, network, samples, expected, wish):
+        progress.note(f"verified, {compared}" if isinstance(compared, Agreement) else compared)
+        if isinstance(compared, Agreement):
+            found.append(compared)
     return [each.document() for each in found]
 
 
@@ -196,14 +212,20 @@ def _verify_onnx(files: Mapping[Path, bytes], network: SpikingNetwork, samples: 
     yield require_equal(network, whole, "whole window in ONNX Runtime", *run_window_model(window, samples))
 
 
+def _torch_places(out: Path) -> list[Path]:
+    """Return the places of the weights and of the module, which goes last as it knows the weights by their digest."""
+    if out.suffix != ".py" or not is_importable(out.stem):
+        hint = f"a name of letters, digits and _ that ends in .py, and is none of {', '.join(sorted(IMPORTED))}"
+        raise UsageError("E003", f"--out: {out} is no Python module that can be imported", hint)
+    return [out.with_suffix(".safetensors"), out]
+
+
 def _write_torch(
     opened: Opened, network: SpikingNetwork, wish: Wish, notes: list[str]
 ) -> tuple[dict[Path, bytes], list[str]]:
-    if wish.out.suffix != ".py":
-        raise UsageError("E003", f"--out: {wish.out} is no Python module", "give a name that ends in .py")
     about = {**source_of(opened), "approximations": notes}
     text, weights = torch_files(network, about, wish.out.stem)
-    return {wish.out.with_suffix(".safetensors"): weights, wish.out: text}, []
+    return dict(zip(_torch_places(wish.out), (weights, text), strict=True)), []
 
 
 def _verify_torch(files: Mapping[Path, bytes], network: SpikingNetwork, samples: Any, expected: Any, wish: Wish) -> Any:
@@ -214,5 +236,5 @@ def _verify_torch(files: Mapping[Path, bytes], network: SpikingNetwork, samples:
 FORMATS: Mapping[str, Format] = {
     "nir": Format(lambda out: [out], _write_nir, _verify_nir),
     "onnx": Format(lambda out: [out, _step_place(out)], _write_onnx, _verify_onnx),
-    "torch": Format(lambda out: [out, out.with_suffix(".safetensors")], _write_torch, _verify_torch),
+    "torch": Format(_torch_places, _write_torch, _verify_torch),
 }

@@ -101,15 +101,20 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def convert(job: Job, device: torch.device, progress: Progress, kept: Checkpoints | None = None) -> Conversion:
-    """Load, fold, calibrate and normalise; nothing is simulated or written yet."""
+def convert(
+    job: Job, device: torch.device, progress: Progress, kept: Checkpoints | None = None, whole: bool = True
+) -> Conversion:
+    """Load, fold, calibrate and normalise; nothing is simulated or written yet.
+
+    Where the result is not to be a ``whole`` bundle, the samples, each of which would be read for it, have no digests.
+    """
     notes: list[str] = []
     warnings: list[str] = []
     tried: list[str] = []
     options = job.convert
     loaded = load_model(Path(job.model), asked_of(job))
     calib, evaluation = choose_samples(job, loaded.graph, notes, warnings)
-    sets = {"calibration": job.calib.path, "evaluation": job.eval.path}
+    sets = {"calibration": job.calib.path, "evaluation": job.eval.path} if whole else {}
     contents = {role: samples_digest(path) for role, path in sets.items() if path is not None}
     compared = probe_samples(loaded.graph)
     probe = calib.first(compared)
@@ -226,4 +231,4 @@ def run_part(job: Job, number: int, parts: int, progress: Progress, kept: Checkp
     device = choose_device(job.device)
     job = job.model_copy(update={"device": str(device)})
     with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-        evaluate_part(convert(job, device, progress, kept), device, number, parts, progress, kept)
+        evaluate_part(convert(job, device, progress, kept, whole=False), device, number, parts, progress, kept)

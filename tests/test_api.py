@@ -10,6 +10,8 @@ import torch
 import snnconvert
 from snnconvert.api import convert, evaluate, simulate
 from snnconvert.errors import DataError, OutputError, UsageError
+from snnconvert.report.manifest import MANIFEST, RUN_RECORD
+from snnconvert.report.publish import publish
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -53,6 +55,14 @@ def test_a_loaded_bundle_is_the_one_that_was_made(made: "snnconvert.Bundle", set
     assert torch.equal(one.estimate, other.estimate)
     assert loaded.about["preprocess"] == made.about["preprocess"]
     assert loaded.network.schedule.steps == 4
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"[" * 100_000])
+def test_other_metrics_are_refused(made: "snnconvert.Bundle", tmp_path: Path, content: bytes) -> None:
+    files = {path.name: path.read_bytes() for path in made.path.iterdir() if path.name not in (MANIFEST, RUN_RECORD)}
+    publish(tmp_path / "net_snn", files | {"metrics.json": content}, b"{}", force=False)
+    with pytest.raises(OutputError, match=r"E403.*'metrics\.json' is no JSON object"):
+        _ = snnconvert.load_bundle(tmp_path / "net_snn").metrics
 
 
 def test_evaluation_is_that_of_the_command(made: "snnconvert.Bundle", sets: tuple[Path, Path]) -> None:

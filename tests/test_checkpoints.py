@@ -316,6 +316,11 @@ def test_a_part_that_is_there_is_not_measured_nor_the_network_converted(
     pipeline.run_part(job(), 1, 2, Silent(), kept)
 
 
+def test_a_part_reads_no_sample_but_its_own_for_a_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "samples_digest", lambda path: pytest.fail(f"all of {path} was read"))
+    pipeline.run_part(job(), 0, 2, Silent(), Checkpoints(None, tmp_path / "e.npz", "mine"))
+
+
 def test_a_checkpoint_and_parts_go_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured_at: list[int]
 ) -> None:

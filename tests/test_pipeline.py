@@ -398,6 +398,7 @@ def test_provenance_names_the_files_of_a_model_as_anyone_can_check(tmp_path: Pat
     found = {each["name"]: each["digest"] for each in materials(conversion) if each["annotations"]["role"] == "model"}
     assert found == expected_digests
     assert conversion.loaded.sha256 not in {each["sha256"] for each in found.values()}
+    assert {each["name"] for each in materials(conversion)} == {*found, "digits_calib.npz", "digits_test.npz"}
 
 
 def test_bundle_is_written_whole(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ which values these are; it is believed only where the file agrees: the function 
 neuron writes. That the network read is the one in the file is for callers to measure (ONNX Runtime against the engine).
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor
 
-from snnconvert.errors import ModelError, SnnError
+from snnconvert.errors import ModelError, UsageError
+from snnconvert.export.metadata import OlderVersion, metadata_of, require_states, schedule_of, stop_lead_of
 from snnconvert.export.rejoined import rejoined
 from snnconvert.fold.max_pool import Pooling
 from snnconvert.graph import Graph
@@ -26,11 +26,10 @@ from snnconvert.load.ends import read_input
 from snnconvert.load.onnx_file import OnnxFile, decode, parse, validate
 from snnconvert.load.onnx_graph import build_graph
 from snnconvert.measure.fan_out import unpacked_numbers
-from snnconvert.network import Schedule, SpikingNetwork
+from snnconvert.network import SpikingNetwork
 from snnconvert.neurons import Neuron, make_neuron
 from snnconvert.neurons.neuron import DOMAIN
 
-KEY = "snnconvert"  # of the metadata
 HINT = "the bundle is not as it was written: make it again"
 OLDER = "it was written by an older version: convert the network again"
 
@@ -52,32 +51,20 @@ def read_step_model(path: Path, content: bytes, sha256: str) -> Deployed:
     """
     model = parse(path.name, content)
     try:
-        about = _metadata(model)
+        about = metadata_of(model)
         layers: Mapping[str, Mapping[str, Any]] = about["network"]["layers"]
         plain, constants = _without_time(model, layers, about["network"]["output"])
         graph = _graph(path, sha256, plain, about["network"]["output"], about)
         neurons = {name: _neuron(model, each) for name, each in layers.items() if "neuron" in each}
-        return Deployed(_network(graph, neurons, constants, about), about, sha256)
-    except SnnError:
-        raise
-    except _OlderVersion:
+        network = _network(graph, neurons, constants, about)
+        require_states(model, about, network)
+        return Deployed(network, about, sha256)
+    except OlderVersion:
         raise ModelError("E125", f"{path.name}: its metadata do not say how it is read back", OLDER) from None
+    except UsageError as problem:  # of a user's option, which a file has no business to hold wrongly
+        raise ModelError("E125", f"{path.name}: not what its metadata say ({problem.message})"[:300], HINT) from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, RuntimeError) as problem:
         raise ModelError("E125", f"{path.name}: not what its metadata say ({problem})"[:300], HINT) from None
-
-
-class _OlderVersion(Exception):  # noqa: N818 - an answer
-    """A step model of a version that wrote no ``network``."""
-
-
-def _metadata(model: onnx.ModelProto) -> dict[str, Any]:
-    found = {entry.key: entry.value for entry in model.metadata_props}
-    about = json.loads(found[KEY])
-    if not isinstance(about, dict):
-        raise TypeError("the metadata are no JSON object")
-    if "network" not in about:
-        raise _OlderVersion
-    return about
 
 
 def _without_time(
@@ -171,18 +158,15 @@ def _network(
         if isinstance(initial, dict):
             if tuple(initial["shape"]) != shape:
                 raise ValueError(f"potentials of shape {initial['shape']} for neurons of shape {shape}")
-            potentials[name] = torch.from_numpy(unpacked_numbers(initial).reshape(shape).copy())
+            potentials[name] = _finite(torch.from_numpy(unpacked_numbers(initial).reshape(shape).copy()))
         elif initial != neuron.initial_values[0]:
             raise ValueError(f"an initial potential of {initial}")
     pooling = about["network"]["pooling"]
     if pooling not in get_args(Pooling):
         raise ValueError(f"pools '{pooling}'")
-    schedule = Schedule(
-        int(told["T"]), int(told["onset_delay"]), float(told.get("warm_up", 0)), int(told.get("readout_from", 0))
-    )
     scales = {name: _scale(each) for name, each in about["scales"].items() if name in neurons}
-    stop = None if told.get("stop_lead") is None else float(told["stop_lead"])
-    network = SpikingNetwork(graph, neurons, scales, pooling, schedule, biases, potentials, stop)
+    lead = stop_lead_of(told)
+    network = SpikingNetwork(graph, neurons, scales, pooling, schedule_of(told), biases, potentials, lead)
     if network.latency != told["latency"]:
         raise ValueError(f"a latency of {told['latency']}")
     return network
@@ -193,4 +177,14 @@ def _table(tensor: onnx.TensorProto) -> Tensor:
 
 
 def _scale(told: Mapping[str, Any]) -> Tensor:
-    return torch.tensor(told["values"], dtype=torch.float32).reshape(told["shape"])
+    scale = _finite(torch.tensor(told["values"], dtype=torch.float32).reshape(told["shape"]))
+    if bool((scale <= 0).any()):
+        raise ValueError("a scale that is not over 0")
+    return scale
+
+
+def _finite(values: Tensor) -> Tensor:
+    """Return numbers where each is finite."""
+    if not bool(values.isfinite().all()):
+        raise ValueError("numbers that are not finite")
+    return values

@@ -57,7 +57,7 @@ def _size(network: SpikingNetwork, pattern: Tensor) -> float:
     silent = _currents(network, torch.zeros_like(pattern))
     moved = torch.cat([(each - silent[name]).flatten() for name, each in _currents(network, pattern).items()])
     mean = float(moved.abs().mean())
-    return BUSY / mean if mean > 0 else 1.0
+    return BUSY / mean if 0 < mean < math.inf else 1.0
 
 
 def _constant(graph: Graph, network: SpikingNetwork) -> list[str]:

@@ -30,8 +30,9 @@ def onnx_session(content: bytes, where: str) -> Any:
 
 def run_step_model(
     content: bytes, about: Mapping[str, Any], x: Tensor, steps: int, where: str
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Present ``x (N, ...)`` for some steps; return the output behind the last, and the spikes of each node, summed.
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    """Present ``x (N, ...)`` for some steps; return the output behind the last, the spikes of each node, summed, and
+    the potentials that its neurons are left with.
 
     Raises:
         ModelError: see :func:`onnx_session`; or its metadata do not fit it (E125).
@@ -50,17 +51,29 @@ def run_step_model(
             states = {name: found[told["next"]] for name, told in about["states"].items()}
             for name, told in about["emitters"].items():
                 counts[told["node"]] = counts[told["node"]] + torch.from_numpy(found[name])
-        return torch.from_numpy(found["output"]), counts
+        layers = {name: told for name, told in about["network"]["layers"].items() if "neuron" in told}
+        potentials = {name: torch.from_numpy(states[told["state"]]) for name, told in layers.items()}
+        return torch.from_numpy(found["output"]), counts, potentials
     except Exception as problem:  # noqa: BLE001 - as above
         told = str(problem).splitlines()[0][:160]
         raise ModelError("E125", f"{where}: not what its metadata say ({told})", "make the bundle again") from None
 
 
 def run_window_model(content: bytes, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a whole-window model (see window_model.py); return its output, and the spikes of each node, summed."""
+    """Run a whole-window model (see window_model.py); return its output, and the spikes of each node, summed.
+
+    Raises:
+        ModelError: see :func:`onnx_session`; or it does not run (E125).
+    """
     session = onnx_session(content, "whole window")
     names = [value.name for value in session.get_outputs()]
-    found = dict(zip(names, session.run(names, {"input": x.numpy()}), strict=True))
+    try:
+        found = dict(zip(names, session.run(names, {"input": x.numpy()}), strict=True))
+    except Exception as problem:  # noqa: BLE001 - as above
+        told = str(problem).splitlines()[0][:160]
+        raise ModelError(
+            "E125", f"whole window: ONNX Runtime does not run it ({told})", "make the bundle again"
+        ) from None
     counts = {name.removeprefix("counts."): torch.from_numpy(found[name]) for name in names if "counts." in name[:7]}
     return torch.from_numpy(found["output"]), counts
 

@@ -5,7 +5,7 @@ The module is written line by line from the network; of the file that it comes f
 
 import hashlib
 import importlib.util
-import re
+import keyword
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +21,7 @@ from snnconvert.network import SpikingNetwork
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.operators.max_pooling import MaxPool
 
+IMPORTED = frozenset({"hashlib", "math", "pathlib", "safetensors", "torch"})  # names that no module may take
 WHERE = "export to --to onnx, which holds every network"
 MODULE = '''\
 """A spiking network, written by snnconvert. Needs torch and safetensors; the weights lie beside this file.
@@ -75,9 +76,12 @@ class SpikingNetwork(torch.nn.Module):
         return spikes
 
     @torch.no_grad()
-    def forward(self, x, steps=steps):
-        """Return the mean of the output over the steps ``(N, ...)``, and the spikes of each layer, summed."""
-        state, total = {{}}, 0
+    def forward(self, x, steps=steps, state=None):
+        """Return the mean of the output over the steps ``(N, ...)``, and the spikes of each layer, summed.
+
+        ``state``, an empty dict, is left with the potentials behind the last step.
+        """
+        state, total = {{}} if state is None else state, 0
         for t in range(steps + {latency}):
             output = self.step(x, state, t)
             if t >= {latency}:
@@ -87,7 +91,7 @@ class SpikingNetwork(torch.nn.Module):
 
 
 def torch_files(network: SpikingNetwork, about: Mapping[str, Any], stem: str) -> tuple[bytes, bytes]:
-    """Return the text of the module ``stem.py``, and its weights for ``stem.safetensors``.
+    """Return the text of the module ``stem.py``, and its weights for ``stem.safetensors``; see :func:`is_importable`.
 
     Raises:
         ModelError: the network holds what is not written as torch (E129).
@@ -103,7 +107,7 @@ def torch_files(network: SpikingNetwork, about: Mapping[str, Any], stem: str) ->
     weights = bytes(save(written.tensors))
     text = MODULE.format(
         digest=repr(hashlib.sha256(weights).hexdigest()),
-        module=re.sub(r"\W", "_", stem, flags=re.ASCII),
+        module=stem,
         about=repr(dict(about)),
         layers=repr(written.layers),
         steps=network.schedule.steps,
@@ -113,6 +117,11 @@ def torch_files(network: SpikingNetwork, about: Mapping[str, Any], stem: str) ->
         latency=network.latency,
     )
     return text.encode(), weights
+
+
+def is_importable(stem: str) -> bool:
+    """Tell whether Python imports ``stem.py`` by its name, and all that it imports itself beside it."""
+    return stem.isidentifier() and not keyword.iskeyword(stem) and stem not in IMPORTED
 
 
 class _Module:
@@ -186,8 +195,10 @@ class _Module:
         self.lines.append(f'state["count.{name}"] = state.get("count.{name}", 0) + {name}')
 
 
-def run_module(text: bytes, weights: bytes, x: Tensor, steps: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a module that was written here; return its output, and the spikes of each layer, summed."""
+def run_module(
+    text: bytes, weights: bytes, x: Tensor, steps: int
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    """Run a module that was written here; return its output, the spikes of each layer, summed, and its state."""
     with tempfile.TemporaryDirectory(prefix="snnconvert-") as folder:
         path = Path(folder) / "exported.py"
         path.write_bytes(text)
@@ -198,5 +209,6 @@ def run_module(text: bytes, weights: bytes, x: Tensor, steps: int) -> tuple[Tens
         spec.loader.exec_module(module)
         beside = path.with_suffix(".safetensors")
         beside.write_bytes(weights)
-        output, counts = module.SpikingNetwork(beside)(x, steps)
-    return output, counts
+        state: dict[str, Tensor] = {}
+        output, counts = module.SpikingNetwork(beside)(x, steps, state)
+    return output, counts, {node: state[name] for name, node in module.LAYERS.items()}

@@ -1,8 +1,12 @@
-"""Compares what another program made of a network with the engine: spike counts, neuron by neuron, and outputs."""
+"""Compares what another program made of a network with the engine: spike counts, neuron by neuron, and outputs.
+
+A wrong weight need not move a spike in a few steps. So the potentials that neurons are left with are compared, too,
+with those of the step model, where the program tells them: they hold every weight that any spike has come over.
+"""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -13,6 +17,9 @@ from snnconvert.operators.average_pooling import AveragePool, Mean
 from snnconvert.simulate import Simulator
 
 ROUNDED = 0.01  # of the counts may differ where sums cannot be exact: a last bit moves a spike by a step
+NONE: Mapping[str, Tensor] = {}
+REPORT = "please report it, with the bundle"
+POTENTIAL = 1e-5  # thresholds, or of the potential where that is larger: sums that are not held exactly any more
 OUTPUT = 1e-4  # of the largest output, between outputs that were summed up in another order
 
 
@@ -23,6 +30,7 @@ class Expected:
     output: Tensor
     counts: Mapping[str, Tensor]
     steps: int
+    potentials: Mapping[str, Tensor] = field(default_factory=dict)  # behind the last step, of the step model
 
 
 @dataclass(frozen=True)
@@ -52,30 +60,44 @@ def expected_of(network: SpikingNetwork, samples: Tensor, steps: int) -> Expecte
 
 
 def require_equal(
-    network: SpikingNetwork, expected: Expected, by: str, output: Tensor, counts: Mapping[str, Tensor]
+    network: SpikingNetwork,
+    expected: Expected,
+    by: str,
+    output: Tensor,
+    counts: Mapping[str, Tensor],
+    potentials: Mapping[str, Tensor] = NONE,
 ) -> Agreement:
-    """Compare a program's spike counts by node, and its estimate of the output.
+    """Compare a program's spike counts by node, its estimate of the output, and the potentials that it tells.
 
     Where all sums are exact any difference is one too many; where they are not, more than ROUNDED of them are.
 
     Raises:
         InternalError: they differ (E912).
     """
+    shapes, known = ({name: each.shape for name, each in found.items()} for found in (counts, expected.counts))
+    if shapes != known:
+        raise InternalError("E912", f"{by}: counts spikes of other layers than the engine", REPORT)
     differing = neurons = spikes = 0
     for name, count in counts.items():
         differing += int((count != expected.counts[name]).sum())
         neurons += count.numel()
         spikes += int(expected.counts[name].abs().sum())
-    size = float(expected.output.abs().max()) or 1.0
-    error = float((output - expected.output).abs().max()) / size
+    largest = float(expected.output.abs().max()) or 1.0
+    error = float((output - expected.output).abs().max()) / largest
     allowed = ROUNDED * neurons if inexact(network) else 0
     worst = OUTPUT if not differing else math.inf
     if differing > allowed or not error <= worst:
         raise InternalError(
             "E912",
             f"{by}: {differing:,} of {neurons:,} spike counts differ from the engine's, outputs by {error:.1g}",
-            "please report it, with the bundle",
+            REPORT,
         )
+    for name in potentials.keys() & expected.potentials.keys() if not inexact(network) else ():
+        size = expected.potentials[name].abs().clamp(min=1)
+        off = (potentials[name] - expected.potentials[name]).abs() / size
+        if not bool((off <= POTENTIAL).all()):
+            told = f"{by}: potentials of '{name}' differ from those of the step model by {float(off.max()):.1g}"
+            raise InternalError("E912", told, REPORT)
     return Agreement(by, neurons, spikes, differing, error)
 
 

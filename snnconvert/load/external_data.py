@@ -65,15 +65,16 @@ class Neighbours:
             raise ModelError("E111", f"{what}: expected {size} bytes of external data, got length {length}", HINT)
         location = entries.get("location", "")
         parts = _parts(location, what)
+        name = "/".join(parts)  # one file, however many ways a location leads to it
         try:
-            content = self._read(location, parts, offset, size, f"{what}: external data '{location}'")
+            content = self._read(name, parts, offset, size, f"{what}: external data '{location}'")
         except OSError as problem:
             if problem.errno in OUTSIDE:
                 raise _refused(what, location, "is, or lies behind, a link or a device") from None
             reason = problem.strerror or problem
             raise ModelError("E111", f"{what}: external data '{location}' cannot be read ({reason})", HINT) from None
         self._digests.append(hashlib.sha256(content).hexdigest())
-        self._read_of.setdefault(location, []).append(self._digests[-1])
+        self._read_of.setdefault(name, []).append(self._digests[-1])
         return content
 
     def digest(self, own: str) -> str:
@@ -88,11 +89,11 @@ class Neighbours:
     def files(self) -> dict[str, dict[str, str]]:
         """Return the sha256 of each file; of a huge one, most of which no tensor needs, of what was read (READ)."""
         return {
-            location: {"sha256": self._whole[location]} if location in self._whole else {READ: _joined(digests)}
-            for location, digests in self._read_of.items()
+            name: {"sha256": self._whole[name]} if name in self._whole else {READ: _joined(digests)}
+            for name, digests in self._read_of.items()
         }
 
-    def _read(self, location: str, parts: tuple[str, ...], offset: int, size: int, what: str) -> bytes:
+    def _read(self, name: str, parts: tuple[str, ...], offset: int, size: int, what: str) -> bytes:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for part in parts[:-1]:
@@ -107,8 +108,8 @@ class Neighbours:
             found = os.fstat(descriptor)
             _check(found, offset + size, what)
             with open(descriptor, "rb", closefd=False) as file:
-                if location not in self._whole and found.st_size <= WHOLE:
-                    self._whole[location] = hashlib.file_digest(file, "sha256").hexdigest()
+                if name not in self._whole and found.st_size <= WHOLE:
+                    self._whole[name] = hashlib.file_digest(file, "sha256").hexdigest()
                 file.seek(offset)
                 content = file.read(size)
         finally:

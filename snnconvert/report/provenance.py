@@ -41,9 +41,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def material(role: str, path: str, digests: Mapping[str, str]) -> dict[str, Any]:
-    """Return a resource descriptor of an input: the last part of its path, its digests, and what it was used for."""
-    return {"name": Path(path).name, "digest": dict(digests), "annotations": {"role": role}}
+def material(role: str, name: str, digests: Mapping[str, str]) -> dict[str, Any]:
+    """Return a resource descriptor of an input: its name, its digests, and what it was used for."""
+    return {"name": name, "digest": dict(digests), "annotations": {"role": role}}
 
 
 def provenance_bytes(

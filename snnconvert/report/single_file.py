@@ -2,10 +2,12 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from snnconvert.errors import OutputError
+from snnconvert.report.manifest import is_bundle
 
 UNFINISHED = ".snnconvert-"
 
@@ -14,7 +16,7 @@ def check_place(path: Path) -> None:
     """Refuse a place where no file could be written.
 
     Raises:
-        OutputError: the folder is missing or not writable, or something that is no file stands there (E401).
+        OutputError: the folder is missing, not writable or a bundle, or something that is no file stands there (E401).
     """
     try:
         if not path.parent.is_dir():
@@ -23,6 +25,9 @@ def check_place(path: Path) -> None:
             raise OutputError("E401", f"{path}: is there already, and is no file", "give another name")
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise OutputError("E401", f"{path}: the folder '{path.parent}' is not writable", "give another name")
+        if is_bundle(path.parent):
+            told = f"{path}: the folder '{path.parent}' is a bundle, which would not be whole any more"
+            raise OutputError("E401", told, "give another folder")
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
         raise OutputError("E401", f"{path}: cannot be used ({problem})", "give another name") from None
 
@@ -33,17 +38,33 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OutputError: it cannot be written (E402); what stood there still does.
     """
-    check_place(path)
-    beside = path.parent / f"{UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    write_together({path: content})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files beside their places; when all are written, move them in, in this order, over older ones.
+
+    Who is killed between two moves leaves new files beside old ones: the last should know the others by their digests.
+
+    Raises:
+        OutputError: one cannot be written (E402); then what stood in their places still does.
+    """
+    written: dict[Path, Path] = {}
+    path = next(iter(files))
     try:
-        with beside.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        for path, content in files.items():
+            check_place(path)
+            written[path] = path.parent / f"{UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}.tmp"
+            with written[path].open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, beside in written.items():
+            beside.replace(path)
     except BaseException as problem:  # Ctrl-C leaves nothing behind either
-        with suppress(OSError):
-            beside.unlink()
+        for beside in written.values():
+            with suppress(OSError):
+                beside.unlink()
         if isinstance(problem, OSError):
             message = f"{path}: cannot be written ({problem.strerror or problem})"
             raise OutputError("E402", message, "is the disk full?") from None

@@ -1,12 +1,15 @@
 """``snnconvert export``: a file that runs elsewhere, whole or not at all, from a bundle that is what it says."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from snnconvert import exporting
 from snnconvert.config import build_job
 from snnconvert.conversion import Silent
 from snnconvert.pipeline import run
@@ -14,6 +17,7 @@ from snnconvert.pipeline import run
 nir = pytest.importorskip("nir", reason="NIR is written by the package nir: pip install 'snnconvert[nir]'")
 MODELS = Path(__file__).parents[2] / "models"
 PROFILES = ("portable", "native")
+TWO = [("torch", ["n.py", "n.safetensors"]), ("onnx", ["n.onnx", "n.step.onnx"])]  # formats of two files
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +69,7 @@ def test_a_max_pool_is_approximated_only_when_asked(cli: Callable, made: dict[st
     done = cli("export", made["digits_cnn"], "--to", "nir", "--out", "c.nir", "--approximate", "max-pool", "--verify")
     assert done.status == 0, done.err
     assert "warning: max pools are approximated by the mean of their window" in done.err
+    assert "verified, snn.onnx as approximated in ONNX Runtime: " in done.err
     told = nir.read(work / "c.nir").metadata["approximations"]
     assert "max pools are approximated" in str(told)
 
@@ -124,9 +129,7 @@ def test_without_the_package_it_is_said_how_to_install_it(
     assert "snnconvert[nir]" in done.complaint[1]
 
 
-@pytest.mark.parametrize(
-    ("target", "names"), [("torch", ["n.py", "n.safetensors"]), ("onnx", ["n.onnx", "n.step.onnx"])]
-)
+@pytest.mark.parametrize(("target", "names"), TWO)
 @pytest.mark.parametrize("network", ["digits_cnn", "digits_resnet"])
 def test_other_formats_are_verified(
     cli: Callable, made: dict[str, Path], work: Path, network: str, target: str, names: list[str]
@@ -139,7 +142,67 @@ def test_other_formats_are_verified(
         assert (work / "n.step.onnx").read_bytes() == (made[network] / "snn.onnx").read_bytes()
 
 
-def test_a_module_needs_a_name_of_one(cli: Callable, bundle: Path) -> None:
-    done = cli("export", bundle, "--to", "torch", "--out", "net.pt")
+@pytest.mark.parametrize("name", ["net.pt", "my-net.py", "1.py", "class.py", ".py", "n\nx.py", "torch.py", "math.py"])
+def test_a_module_needs_a_name_of_one(cli: Callable, bundle: Path, work: Path, name: str) -> None:
+    done = cli("export", bundle, "--to", "torch", "--out", name)
     assert done.status == 2
     assert "no Python module" in done.complaint[0]
+    assert [*work.iterdir()] == []
+
+
+@pytest.mark.parametrize("target", ["nir", "onnx", "torch"])
+@pytest.mark.parametrize("out", [".", "/", ""])
+def test_a_place_without_a_name_is_refused(cli: Callable, bundle: Path, target: str, out: str) -> None:
+    done = cli("export", bundle, "--to", target, "--out", out, "--force")
+    assert done.status == 2
+    assert "is no name of a file" in done.complaint[0]
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "snn.onnx"])
+def test_a_bundle_stays_whole(cli: Callable, bundle: Path, name: str) -> None:
+    done = cli("export", bundle, "--to", "onnx", "--out", bundle / name, "--force")
+    assert done.status == 5
+    assert "is a bundle, which would not be whole any more" in done.complaint[0]
+    assert cli("verify", bundle).status == 0
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+@pytest.mark.parametrize(("target", "names"), TWO)
+def test_two_files_are_written_both_or_none(
+    cli: Callable,
+    bundle: Path,
+    work: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+    names: list[str],
+    failing: int,
+) -> None:
+    for name in names:
+        (work / name).write_text("old")
+    left = iter([*[None] * (failing - 1), OSError(errno.ENOSPC, "No space left on device")])
+
+    def fsync(descriptor: int) -> None:
+        if (problem := next(left)) is not None:
+            raise problem
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fsync)
+        done = cli("export", bundle, "--to", target, "--out", names[0], "--force")
+    assert done.status == 5
+    assert "No space left on device" in done.complaint[0]
+    assert {path.name: path.read_text() for path in work.iterdir()} == dict.fromkeys(names, "old")
+
+
+def test_a_file_that_appeared_meanwhile_is_not_replaced(
+    cli: Callable, bundle: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(path: Path) -> exporting.Opened:
+        (work / "net.onnx").write_text("another's")
+        return open_bundle(path)
+
+    open_bundle = exporting.open_bundle
+    monkeypatch.setattr(exporting, "open_bundle", late)
+    done = cli("export", bundle, "--to", "onnx", "--out", "net.onnx")
+    assert done.status == 5
+    assert "exists already" in done.complaint[0]
+    assert {path.name: path.read_text() for path in work.iterdir()} == {"net.onnx": "another's"}

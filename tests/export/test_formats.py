@@ -58,13 +58,22 @@ def test_a_window_is_the_engines(nets: ModuleType, block: str, pooling: Pooling)
     require_engines(network, *run_window_model(content, quarters(network)))
 
 
+def test_a_window_that_does_not_run_is_refused(nets: ModuleType) -> None:
+    network = spiking(nets.recipe(["chain"], dyadic=True), IntegrateAndFire())
+    model = onnx.load_model_from_string(window_of(network))
+    last = next(each for each in model.graph.initializer if each.name == "window.last")
+    last.CopyFrom(onnx.numpy_helper.from_array(np.asarray(STEPS), "window.last"))
+    with pytest.raises(ModelError, match=r"E125.*does not run it"):
+        run_window_model(model.SerializeToString(), quarters(network))
+
+
 @pytest.mark.parametrize("neuron", NEURONS, ids=str)
 def test_a_window_of_every_neuron_is_its_steps_one_by_one(nets: ModuleType, neuron: Neuron) -> None:
     network = spiking(nets.recipe(["chain", "chain"], dyadic=True), neuron)
     content, x = step_model(network, about(network)), quarters(network)
     told = read_step_model(FILE, content, "0" * 64).about
     output, counts = run_window_model(window_of(network), x)
-    expected, stepped = run_step_model(content, told, x, STEPS, "snn.onnx")
+    expected, stepped, _ = run_step_model(content, told, x, STEPS, "snn.onnx")
     assert counts.keys() == stepped.keys()
     if network.decodes:  # divides by the number of the step, which ONNX Runtime rounds otherwise inside of a loop
         torch.testing.assert_close(output, expected, rtol=0.01, atol=0.02)
@@ -93,13 +102,13 @@ def corrected(network: SpikingNetwork) -> SpikingNetwork:
 def test_a_module_is_the_engines(nets: ModuleType, block: str, pooling: Pooling, neuron: IntegrateAndFire) -> None:
     network = corrected(spiking(nets.recipe([block], dyadic=True), neuron, pooling))
     text, weights = torch_files(network, {}, "net")
-    require_engines(network, *run_module(text, weights, quarters(network), STEPS))
+    require_engines(network, *run_module(text, weights, quarters(network), STEPS)[:2])
 
 
 def test_a_module_begins_its_readout_where_the_network_does(nets: ModuleType) -> None:
     network = spiking(nets.recipe(["chain"], dyadic=True), IntegrateAndFire(), "exact", Schedule(4, readout_from=2))
     text, weights = torch_files(network, {}, "net")
-    output, _ = run_module(text, weights, quarters(network), STEPS)
+    output, _, _ = run_module(text, weights, quarters(network), STEPS)
     (expected,) = Simulator(network).run(quarters(network), [STEPS])
     torch.testing.assert_close(output, expected.estimate, rtol=1e-5, atol=1e-5)
 
@@ -147,7 +156,7 @@ def test_names_of_a_model_cannot_leave_their_quotes(nets: ModuleType) -> None:
     evil = 'a\'\n"""\nraise SystemExit(1)\n"""{x}\\'
     network = spiking(net.graph(net.relu(net.conv("x", 3), name=evil)), IntegrateAndFire())
     text, weights = torch_files(network, {"model": evil}, "net")
-    _, counts = run_module(text, weights, quarters(network), STEPS)
+    _, counts, _ = run_module(text, weights, quarters(network), STEPS)
     assert [*counts] == [evil]
 
 

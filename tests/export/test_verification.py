@@ -54,6 +54,13 @@ def test_samples_are_the_same_in_every_run(nets: ModuleType) -> None:
     assert not torch.equal(exact_samples(network, 2), exact_samples(network, 2, seed=1))
 
 
+def test_weights_that_no_sum_holds_are_refused(nets: ModuleType) -> None:
+    network = spiking(nets, ["chain"])
+    huge = dataclasses.replace(network, graph=network.graph.mapped(lambda tensor: tensor * 1e38))
+    with pytest.raises(ModelError, match=r"E128.*no samples were found"):
+        exact_samples(huge, 2)
+
+
 def test_onnx_runtime_counts_as_the_engine_does(nets: ModuleType) -> None:
     network = spiking(nets, ["chain", "maximum", "residual"])
     content = step_model(network, about(network))
@@ -74,6 +81,37 @@ def test_one_spike_too_many_is_found(nets: ModuleType) -> None:
     next(iter(counts.values()))[0, 0, 0, 0] += 1
     with pytest.raises(InternalError, match=r"E912.*it: 1 of "):
         require_equal(network, expected, "it", expected.output, counts)
+
+
+def test_a_weight_that_moves_no_spike_is_found(nets: ModuleType) -> None:
+    network = spiking(nets, ["chain", "chain"])
+    x = exact_samples(network, 2)
+    expected = expected_of(network, x, STEPS)
+    weight = [node for node in network.graph.nodes if node.operator.weights][1].operator.weight.clone()
+    busy = int(next(iter(expected.counts.values())).sum((0, 2, 3)).argmax())
+    weight[0, busy, 1, 1] += 2.0**-12
+    other = dataclasses.replace(
+        network, graph=network.graph.mapped(lambda tensor: weight if tensor.shape == weight.shape else tensor)
+    )
+    runs = []
+    for each in (network, other):
+        content = step_model(each, about(each))
+        runs.append(run_step_model(content, read_step_model(FILE, content, "0" * 64).about, x, STEPS, "snn.onnx"))
+    (output, counts, potentials), (_, same, others) = runs
+    assert all(torch.equal(count, same[name]) for name, count in counts.items())
+    expected = dataclasses.replace(expected, potentials=potentials)
+    require_equal(network, expected, "it", output, counts, potentials)
+    with pytest.raises(InternalError, match=r"E912.*it: potentials of '.*' differ"):
+        require_equal(network, expected, "it", output, counts, others)
+
+
+def test_a_layer_that_is_not_compared_is_found(nets: ModuleType) -> None:
+    network = spiking(nets, ["chain", "chain"])
+    expected = expected_of(network, exact_samples(network, 2), STEPS)
+    (one, count), *others = expected.counts.items()
+    for counts in (dict(others), {"x": count, **dict(others)}, {one: count[:1], **dict(others)}):
+        with pytest.raises(InternalError, match=r"E912.*it: counts spikes of other layers"):
+            require_equal(network, expected, "it", expected.output, counts)
 
 
 def test_another_output_is_found(nets: ModuleType) -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 import tracemalloc
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,21 @@ def test_data_in_the_folder_of_the_model_is_read(model: Callable[..., Path], tmp
     (tmp_path / "w.data").write_bytes(WEIGHT.tobytes())
     assert_same_network(model(location="w.data"))
     assert_same_network(model(location="./w.data", offset=0, length=LENGTH, checksum="0" * 40))
+
+
+def test_each_file_has_one_digest_and_the_name_that_leads_to_it(save_onnx: Save, tmp_path: Path) -> None:
+    for folder, content in (("a", WEIGHT), ("b", BIAS)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "w").write_bytes(content.tobytes())
+
+    def move(proto: onnx.ModelProto) -> None:
+        for tensor, location in zip(proto.graph.initializer, (".//a/w", "b/w", "./a/./w"), strict=True):
+            point(tensor, location=location)
+
+    nodes = [make("Gemm", ["x", "w", "b"], ["z"], transB=1), make("Gemm", ["z", "v"], ["y"])]
+    path = save_onnx(nodes, {"w": WEIGHT, "b": BIAS, "v": WEIGHT}, (7,), change=move)
+    digests = {f"{name}/w": {"sha256": sha256((tmp_path / name / "w").read_bytes()).hexdigest()} for name in "ab"}
+    assert load_model(path).files == {path.name: {"sha256": sha256(path.read_bytes()).hexdigest()}, **digests}
 
 
 def test_data_is_read_from_its_offset(model: Callable[..., Path], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from snnconvert.export.nir_helpers import for_sinabs, for_spikingjelly
 
-Run = Callable[..., tuple[Tensor, dict[str, Tensor]]]  # of a graph, samples and a number of steps
+Run = Callable[..., tuple[Tensor, dict[str, Tensor]]]  # of a graph, samples and a number of steps; see run_nir
 
 
 def installed() -> dict[str, Run]:

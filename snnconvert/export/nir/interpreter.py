@@ -20,8 +20,9 @@ HINT = "export it again"
 Function = Callable[[Tensor], Tensor]
 
 
-def run_nir(graph: Any, x: Tensor, steps: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Present ``x (N, ...)`` as a constant current; return the sum of the outputs, and the spikes of each IF, summed.
+def run_nir(graph: Any, x: Tensor, steps: int) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    """Present ``x (N, ...)`` as a constant current; return the sum of the outputs, and of each IF the spikes, summed,
+    and the potentials that it is left with.
 
     Raises:
         ModelError: a node of a kind that is not known here, a loop, or not one input and one output (E127).
@@ -50,7 +51,8 @@ def run_nir(graph: Any, x: Tensor, steps: int) -> tuple[Tensor, dict[str, Tensor
                 total = values[name] if total is None else total + values[name]
     if total is None:
         raise ModelError("E127", "no step was run", HINT)
-    return total, {name: layer.count for name, layer in layers.items()}
+    left = {name: layer.potential for name, layer in layers.items() if layer.potential is not None}
+    return total, {name: layer.count for name, layer in layers.items()}, left
 
 
 class Neurons:

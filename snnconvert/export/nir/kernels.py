@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own documentation calls it so
 from torch import Tensor
 
+from snnconvert.export.nir.refusal import require_room
 from snnconvert.graph import Shape
 from snnconvert.operators.window import Window
 
@@ -35,6 +36,7 @@ def embedded(weight: Tensor, window: Window, space: Shape, square: bool) -> tupl
     """Return weights ``(O, I, *kernel)`` with zeros around their kernel, and the padding that belongs to them.
 
     Raises:
+        Inexpressible: too many zeros.
         ValueError: no padding alike on both sides (and, where it is to be ``square``, no square kernel) does the same.
     """
     rank = len(window.kernel)
@@ -47,6 +49,7 @@ def embedded(weight: Tensor, window: Window, space: Shape, square: bool) -> tupl
     kernel = [min(common) if square else min(each) for each in sizes]
     fronts = [choices[axis][kernel[axis]] for axis in range(rank)]
     behind = [kernel[axis] - window.kernel[axis] - fronts[axis] for axis in range(rank)]
+    require_room(*weight.shape[:2], *kernel)
     pads = [pad for pair in zip(reversed(fronts), reversed(behind), strict=True) for pad in pair]
     padding = tuple(before + front * d for before, front, d in zip(window.before, fronts, window.dilation, strict=True))
     return F.pad(weight, pads), padding

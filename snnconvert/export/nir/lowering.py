@@ -17,7 +17,7 @@ from snnconvert.errors import ModelError
 from snnconvert.export.nir.kernels import dense, embedded, one_over, pool_kernel
 from snnconvert.export.nir.moves import chosen, padded, sliced
 from snnconvert.export.nir.neurons import if_node
-from snnconvert.export.nir.refusal import WHERE, Inexpressible
+from snnconvert.export.nir.refusal import MOST, WHERE, Inexpressible, require_room
 from snnconvert.export.nir.terms import Term, stacked, summed
 from snnconvert.export.nir.writer import INPUT, NirWriter
 from snnconvert.graph import Node, Operator, Role, Shape
@@ -32,7 +32,6 @@ from snnconvert.operators.take import Take
 
 Profile = Literal["portable", "native"]
 PROFILES: tuple[Profile, ...] = ("portable", "native")
-MOST = 2**27  # weights of one node: 512 MiB; denser forms of larger ones are refused
 NATIVE = "--nir-profile native keeps it as it is"
 
 
@@ -66,6 +65,10 @@ class _Lowering:
             self._refuse("neurons", "NIR has no neurons that wait before they fire", f"convert it without {option}")
         for node in graph.nodes:
             try:
+                if "\0" in node.name:
+                    raise Inexpressible(
+                        "a NUL in its name, which no text in HDF5 holds", "name it otherwise in the model"
+                    )
                 self.values[node.name] = self._terms(node)
             except Inexpressible as refusal:
                 self._refuse(f"node '{node.name}' ({type(node.operator).__name__})", refusal.reason, refusal.hint)
@@ -154,6 +157,7 @@ class _Lowering:
             return [Term(self.writer.add(node.name, whole, plain, shape), shape[0])]
         if any(term.inner > 1 for term in terms):
             raise Inexpressible("weights by element behind a Flatten")
+        require_room(shape[0], shape[0])
         found = [term.mapped(torch.diag(scale.reshape(-1).expand(shape[0]).double())) for term in terms]
         if not bool(shift.any()):
             return found
@@ -187,6 +191,7 @@ class _Lowering:
         if not bordered and window.dilation == (1, 1):
             return [self._pooled(node, term, window.kernel, window.stride, shape[1:]) for term in terms]
         channels = self.shapes[node.inputs[0]][0]
+        require_room(channels, channels, *window.kernel)
         spread = Convolution(pool_kernel(channels, window.kernel).float(), None, window)
         return self._convolution(node, spread, terms)
 
@@ -224,8 +229,7 @@ class _Lowering:
         weight = term.dense()
         if len(shape) == 1:
             if term.inner > 1:
-                if weight.numel() * term.inner**2 > MOST:
-                    raise Inexpressible(f"{shape[0]} elements that are scaled behind a Flatten")
+                require_room(weight.numel(), term.inner, term.inner)
                 weight = torch.kron(weight, torch.eye(term.inner))
             return self.writer.affine(f"{name}.weights", term, weight, bias)
         ones = (1,) * (len(shape) - 1)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from snnconvert.export.nir.refusal import Inexpressible
+from snnconvert.export.nir.refusal import Inexpressible, require_room
 from snnconvert.export.nir.terms import Term
 from snnconvert.export.nir.writer import NirWriter
 from snnconvert.graph import Shape
@@ -25,6 +25,7 @@ def sliced(writer: NirWriter, name: str, operator: Slice, shape: Shape, terms: l
         raise Inexpressible(f"places from {operator.start[1:]} to {operator.stop[1:]} are no strided convolution")
     moved = []
     for index, term in enumerate(found):
+        require_room(len(channels), term.channels, *kernel)
         weight = torch.zeros(len(channels), term.channels, *kernel)
         weight[:, :, -1, -1] = term.dense()
         rest = operator.step[1:], (0, 0), (1, 1)
@@ -40,6 +41,7 @@ def padded(operator: Pad, shape: Shape, terms: list[Term]) -> list[Term]:
     if not before and not after:
         return terms
     _require_channels(terms)
+    require_room(before + channels + after, channels)
     place = torch.zeros(before + channels + after, channels, dtype=torch.float64)
     place[before : before + channels] = torch.eye(channels, dtype=torch.float64)
     return [term.mapped(place) for term in terms]
@@ -50,6 +52,7 @@ def chosen(index: Sequence[int], shape: Shape, terms: list[Term]) -> list[Term]:
     if list(index) == list(range(shape[0])):
         return terms
     _require_channels(terms)
+    require_room(shape[0], shape[0])
     return [term.mapped(torch.eye(shape[0], dtype=torch.float64)[list(index)]) for term in terms]
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from snnconvert.export.nir.refusal import require_room
+
 
 @dataclass(frozen=True)
 class Term:
@@ -43,8 +45,10 @@ class Term:
 
     def dense(self) -> Tensor:
         """Return the term as weights ``(channels of the value, channels of x)``, float32."""
-        matrix = torch.eye(self.channels, dtype=torch.float64) if self.matrix is None else self.matrix
-        return (matrix * self.factor).float()
+        if self.matrix is not None:
+            return (self.matrix * self.factor).float()
+        require_room(self.channels, self.channels)
+        return torch.eye(self.channels) * self.factor
 
 
 def summed(terms: Sequence[Term]) -> list[Term]:
@@ -63,6 +67,7 @@ def stacked(values: Sequence[Sequence[Term]], sizes: Sequence[int]) -> list[Term
     """Return values of ``sizes`` channels, one behind the other along their channels."""
     total, start, found = sum(sizes), 0, []
     for terms, size in zip(values, sizes, strict=True):
+        require_room(total, size)
         place = torch.zeros(total, size, dtype=torch.float64)
         place[start : start + size] = torch.eye(size, dtype=torch.float64)
         found += [term.mapped(place) for term in terms]

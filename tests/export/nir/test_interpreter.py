@@ -28,7 +28,7 @@ def neuron(threshold: float = 1.0, r: float = 1.0, reset: float = 0.0, **told: A
 
 
 def spikes(node: Any, current: float, steps: int) -> int:
-    _, counts = run_nir(graph(node), torch.full((1, 1), current), steps)
+    _, counts, _ = run_nir(graph(node), torch.full((1, 1), current), steps)
     return int(counts["n0"].item())
 
 
@@ -51,16 +51,16 @@ def test_the_metadata_say_what_an_if_does_not() -> None:
 def test_edges_that_meet_are_summed() -> None:
     edges = [("input", "n0"), ("input", "n1"), ("n0", "n2"), ("n1", "n2"), ("input", "n2"), ("n2", "output")]
     weights = [nir.Affine(np.full((1, 1), w, np.float32), np.zeros(1, np.float32)) for w in (2, 3)]
-    total, _ = run_nir(graph(*weights, neuron(100.0, reset=0.0), edges=edges), torch.ones(1, 1), 1)
+    total, _, _ = run_nir(graph(*weights, neuron(100.0, reset=0.0), edges=edges), torch.ones(1, 1), 1)
     assert total.item() == 0
     last = nir.Affine(np.ones((1, 1), np.float32), np.zeros(1, np.float32))
-    total, _ = run_nir(graph(*weights, last, edges=edges), torch.ones(1, 1), 2)
+    total, _, _ = run_nir(graph(*weights, last, edges=edges), torch.ones(1, 1), 2)
     assert total.item() == 12
 
 
 def test_a_sum_pool_sums_exactly() -> None:
     pool = nir.SumPool2d(kernel_size=np.array([3, 3]), stride=np.array([3, 3]), padding=np.array([0, 0]))
-    total, _ = run_nir(graph(pool), torch.ones(1, 2, 6, 6), 1)
+    total, _, _ = run_nir(graph(pool), torch.ones(1, 2, 6, 6), 1)
     assert torch.equal(total, torch.full((1, 2, 2, 2), 9.0))
 
 

@@ -44,7 +44,7 @@ def by_layer(graph: Any, counts: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def require_same(network: SpikingNetwork, graph: Any, x: Tensor) -> None:
     (expected,) = Simulator(network).run(x, [STEPS])
-    total, counts = run_nir(graph, x, STEPS)
+    total, counts, _ = run_nir(graph, x, STEPS)
     found = by_layer(graph, counts)
     assert found.keys() == network.neurons.keys()
     assert all(torch.equal(count, expected.counts[name]) for name, count in found.items())
@@ -192,6 +192,26 @@ def test_names_that_no_reader_would_take_are_changed(nets: ModuleType, spiking: 
     graph = written(spiking(net.graph(x)))
     assert all(name.isidentifier() and name.isascii() for name in graph.nodes)
     assert len({str(node.metadata["node"]) for node in graph.nodes.values() if "node" in node.metadata}) == 8
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_matrices_of_any_size_are_refused_before_they_are_made(
+    nets: ModuleType, spiking: Make, monkeypatch: pytest.MonkeyPatch, joined: bool
+) -> None:
+    net = nets.Net(4, dyadic=True)
+    one, other = (net.relu(net.linear("x", 2**14)) for _ in range(2))
+    both = net.concat(one, other) if joined else net.norm(one)
+    network = spiking(net.graph(net.relu(net.linear(both, 2))))
+    monkeypatch.setattr(torch, "eye", lambda *_, **__: pytest.fail("it was made"))
+    with pytest.raises(ModelError, match=r"E126.*written densely, it takes [0-9]* weights, more than"):
+        nir_graph(network, {})
+
+
+def test_a_name_that_no_text_in_hdf5_holds_is_refused(nets: ModuleType, spiking: Make) -> None:
+    net = nets.Net(2, 8, 8, dyadic=True)
+    graph = net.graph(net.relu(net.conv("x", 3), name="a\0b"))
+    with pytest.raises(ModelError, match=r"E126.*a NUL in its name"):
+        nir_graph(spiking(graph), {})
 
 
 @pytest.mark.parametrize(("block", "reason"), [("maximum", "fewer elements"), ("shuffle", "NIR only flattens")])
