@@ -144,8 +144,10 @@ def killed(name: str, title: str, command: list[str], output: Path, anew: int) -
             process.kill()
         done += process.returncode == -9
         halves += sum(not is_whole(path) for path in output.glob("mlp-*"))
-        if not random_moments.randrange(4):  # let it end, and begin again
-            measured(command)
+        ended = process.returncode == 0
+        if ended or not random_moments.randrange(4):  # let it end, and begin again
+            if not ended:
+                measured(command)
             reruns += 1
             different += contents(output) != expected
             left += sum(".tmp" in path.name or ".old" in path.name for path in output.rglob("*"))
