@@ -21,7 +21,7 @@ from snnconvert.report.manifest import verify_bundle
 
 MODELS = HERE.parent / "models"
 JOBS = 1000
-KILLS = 100  # of a batch, and as many of a conversion
+BATCH_KILLS, CONVERSION_KILLS = 200, 100
 TEXT = """\
 version: 1
 output: runs
@@ -111,7 +111,9 @@ def overhead() -> Section:
 def kills() -> Section:
     """Kill a batch of six jobs."""
     with tempfile.TemporaryDirectory() as name:
-        return killed("kills", "kill -9 in the middle of a batch", prepare(Path(name), 6), Path(name, "runs"), 1)
+        return killed(
+            "kills", "kill -9 in the middle of a batch", prepare(Path(name), 6), Path(name, "runs"), 1, BATCH_KILLS
+        )
 
 
 def conversion_kills() -> Section:
@@ -123,10 +125,10 @@ def conversion_kills() -> Section:
         files = [str(folder / word) if word.endswith(".npz") else word for word in words]
         command = [sys.executable, "-m", "snnconvert", "-q", str(MODELS / "digits_mlp.onnx"), *files, "--force"]
         command += ["--out", str(output / "mlp-snn")]
-        return killed("conversion_kills", "kill -9 in the middle of a conversion", command, output, 2)
+        return killed("conversion_kills", "kill -9 in the middle of a conversion", command, output, 2, CONVERSION_KILLS)
 
 
-def killed(name: str, title: str, command: list[str], output: Path, anew: int) -> Section:
+def killed(name: str, title: str, command: list[str], output: Path, anew: int, kills: int) -> Section:
     """Kill a command at random moments, look for halves, and compare what a rerun ends with to an undisturbed run.
 
     After one of ``anew`` reruns nothing is there again.
@@ -138,7 +140,7 @@ def killed(name: str, title: str, command: list[str], output: Path, anew: int) -
         longest = min(longest, measured(command)[0])
         expected = contents(output)
         shutil.rmtree(output)
-    while done < KILLS:
+    while done < kills:
         with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
             time.sleep(random_moments.uniform(0.3, longest))
             process.kill()
