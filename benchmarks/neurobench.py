@@ -141,7 +141,7 @@ def run() -> Section:
 
 def _compared(network: SpikingNetwork, x: Tensor, found: Mapping[str, float]) -> list[list[str]]:
     """Return rows of both counts; what NeuroBench does not see is counted here, and must be all that differs."""
-    cost = measure_cost(network, [x], STEPS)
+    cost = measure_cost(network, [x])
     ours = cost["synaptic_operations"]
     unseen = _unseen(network, x)
     compared = [("Effective_ACs", ours["Effective_ACs"], unseen, "shortcuts, and spikes through the last mean")]

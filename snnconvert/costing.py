@@ -59,7 +59,7 @@ def cost_of(
     deployed = open_bundle(bundle).deployed
     evaluator = Evaluator(bundle)
     dataset, indices, _ = evaluator.samples(data)
-    chosen, steps = indices[:samples], deployed.network.schedule.steps
+    chosen = indices[:samples]
 
     def inputs() -> Iterator[torch.Tensor]:
         for _, x in batches(dataset, np.asarray(chosen), evaluator.preprocessing, evaluator.shape, 16):
@@ -67,7 +67,7 @@ def cost_of(
             progress.advance(len(x))
 
     progress.stage("measure", len(chosen))
-    cost = measure_cost(deployed.network, inputs(), steps)
+    cost = measure_cost(deployed.network, inputs())
     macs = evaluator.about["macs"]["ann"]
     done = cost["synaptic_operations"]
     ann = {each.name: each.joules(0, macs) for each in (FLOAT_ANN, INT8_ANN)}
@@ -92,7 +92,7 @@ def cost_table(document: dict[str, Any]) -> str:
     lines = [
         f"a sample, T = {document['steps']}, mean of {document['samples']}",
         f"  Effective_ACs         {done['Effective_ACs']:>16,.0f}   additions that spikes cause",
-        f"  Effective_MACs        {done['Effective_MACs']:>16,.0f}   of the analog input, once a sample",
+        f"  Effective_MACs        {done['Effective_MACs']:>16,.0f}   the input once, and graded spikes",
         f"  Dense                 {done['Dense']:>16,.0f}   if everything fired at every step",
         f"  membrane_updates      {document['membrane_updates']:>16,.0f}",
         f"  activation_sparsity   {100 * document['activation_sparsity']:>14.2f} %",

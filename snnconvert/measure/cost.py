@@ -62,12 +62,14 @@ class Watched:
         return torch.stack([each.sum(0, dtype=torch.float64) for each in self._active]).sum(0)
 
 
-def measure_cost(network: SpikingNetwork, batches: Iterable[Tensor], steps: int) -> dict[str, Any]:
-    """Run batches ``(N, ...)`` for so many steps and return what a sample costs, with NeuroBench's names.
+def measure_cost(network: SpikingNetwork, batches: Iterable[Tensor]) -> dict[str, Any]:
+    """Run batches ``(N, ...)`` at the network's T and return what a sample costs, with NeuroBench's names.
 
     Connections are counted to the next neuron, pool or output, border included; only those whose weight is not zero
-    are effective. The current that the input makes is computed once.
+    are effective. The current that the input makes is computed once. Weights add up behind binary and signed spikes,
+    and multiply behind graded ones.
     """
+    schedule = network.schedule
     watched = {
         node.name: Watched(network.neurons[node.name]) for node in network.stateful if node.name in network.neurons
     }
@@ -78,37 +80,47 @@ def measure_cost(network: SpikingNetwork, batches: Iterable[Tensor], steps: int)
     for x in batches:
         samples += len(x)
         analog += float(((x != 0) * effective[network.graph.input]).sum())
-        (readout,) = simulator.run(x, [steps])
+        (readout,) = simulator.run(x, [schedule.steps])
         for node in network.emitters:
             if node.name not in watched:
                 pools[node.name] = pools.get(node.name, 0) + readout.events[node.name].sum(0, dtype=torch.float64)
     sent = {name: each.active() for name, each in watched.items()}
     layers = [
-        _layer(name, network, float(sent[name].sum()) / samples, each.updates / samples, steps)
+        _layer(name, network, float(sent[name].sum()) / samples, each.updates / samples)
         for name, each in watched.items()
     ]
-    neurons = sum(each["neurons"] for each in layers)
+    done = {name: float((times * effective[name]).sum()) / samples for name, times in (sent | pools).items()}
+    multiplied = sum(each for name, each in done.items() if _is_graded(name, network))
+    places = sum(each["neurons"] * each["firing_steps"] for each in layers)
     return {
         "samples": samples,
-        "steps": steps,
+        "steps": schedule.steps,
         **_static(network),
-        "activation_sparsity": 1 - sum(each["spikes"] for each in layers) / (neurons * steps),
+        "activation_sparsity": 1 - sum(each["spikes"] for each in layers) / places,
         "synaptic_operations": {
-            "Effective_MACs": analog / samples + graded_macs(network) * steps,
-            "Effective_ACs": sum(float((n * effective[name]).sum()) for name, n in (sent | pools).items()) / samples,
+            "Effective_MACs": analog / samples + graded_macs(network) * schedule.firing_steps(0) + multiplied,
+            "Effective_ACs": sum(done.values()) - multiplied,
             "Dense": float(every[network.graph.input].sum())
-            + steps * sum(float(every[name].sum()) for name in sent | pools),
+            + sum(schedule.firing_steps(network.depths[name]) * float(every[name].sum()) for name in done),
         },
         "membrane_updates": sum(each["membrane_updates"] for each in layers),
         "layers": layers,
     }
 
 
-def _layer(name: str, network: SpikingNetwork, spikes: float, updates: float, steps: int) -> dict[str, Any]:
+def _is_graded(name: str, network: SpikingNetwork) -> bool:
+    """Tell whether what an emitter sends is a number: a pool sends what the neurons before it do."""
+    neurons = [network.neurons[name]] if name in network.neurons else network.neurons.values()
+    return any(each.spikes == "graded" for each in neurons)
+
+
+def _layer(name: str, network: SpikingNetwork, spikes: float, updates: float) -> dict[str, Any]:
     neurons = math.prod(network.graph.shapes[name])
+    steps = network.schedule.firing_steps(network.depths[name])
     return {
         "name": name,
         "neurons": neurons,
+        "firing_steps": steps,
         "spikes": spikes,
         "activation_sparsity": 1 - spikes / (neurons * steps),
         "membrane_updates": updates,

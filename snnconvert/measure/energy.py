@@ -30,13 +30,13 @@ MODELS = (
         0.077,
         FLOAT_MAC,
         "N. Qiao et al., A reconfigurable on-line learning spiking neuromorphic processor, Frontiers in Neuroscience "
-        "2015, as QCFS and LTB use it; the MACs of the first layer at 45 nm, float32",
+        "2015, as QCFS and LTB use it; MACs at 45 nm, float32",
     ),
     EnergyModel(
         "Loihi, 23.6 pJ a SynOp",
         23.6,
-        FLOAT_MAC,
-        "M. Davies et al., Loihi: a neuromorphic manycore processor with on-chip learning, IEEE Micro 2018; the MACs "
-        "of the first layer, which it does not have, at 45 nm, float32",
+        23.6,
+        "M. Davies et al., Loihi: a neuromorphic manycore processor with on-chip learning, IEEE Micro 2018; MACs, "
+        "which it does not have, at the price of a SynOp",
     ),
 )

@@ -65,23 +65,27 @@ def operations(operator: Convolution | Linear, x: Tensor) -> float:
     return float(F.conv2d(ones, weight, None, window.stride, window.before, window.dilation, operator.groups).sum())
 
 
-def test_operations_are_those_of_neurobench(nets: ModuleType) -> None:
-    found = network(sequential(nets))
-    x = torch.randn((5, *found.graph.input_shape), generator=torch.Generator().manual_seed(0)).clamp(min=0)
-    cost = measure_cost(found, x.split(2), T)
+@pytest.mark.parametrize(("neuron", "kind"), [("if", "ACs"), ("if-signed", "ACs"), ("if-multi", "MACs")])
+def test_operations_are_those_of_neurobench(nets: ModuleType, neuron: str, kind: str) -> None:
+    found = network(sequential(nets), neuron)
+    x = 3 * torch.randn((5, *found.graph.input_shape), generator=torch.Generator().manual_seed(0)).clamp(min=0)
+    cost = measure_cost(found, x.split(2))
     done = cost["synaptic_operations"]
     weighted = [node for node in found.graph.nodes if isinstance(node.operator, Convolution | Linear)]
     first, *others = weighted
-    assert done["Effective_MACs"] == operations(first.operator, x) / 5  # type: ignore[arg-type]
-    added = 0.0
+    of_input = operations(first.operator, x) / 5  # type: ignore[arg-type]
+    added, values_sent = 0.0, set()
     for spikes in spikes_of_steps(found, x):
         values = dict(spikes)
+        values_sent |= {number for sent in spikes.values() for number in sent.unique().tolist()}
         for node in found.graph.nodes:
             if node.name not in values and all(value in values for value in node.inputs):
                 values[node.name] = node.operator.evaluate([values[value] for value in node.inputs])
         added += sum(operations(node.operator, values[node.inputs[0]]) for node in others)  # type: ignore[arg-type]
-    assert done["Effective_ACs"] == pytest.approx(added / 5, rel=1e-12)
+    assert done[f"Effective_{kind}"] - of_input * (kind == "MACs") == pytest.approx(added / 5, rel=1e-12)
+    assert done["Effective_MACs"] + done["Effective_ACs"] == pytest.approx(of_input + added / 5, rel=1e-12)
     assert added > 0
+    assert (values_sent <= {-1, 0, 1}) == (kind == "ACs")  # what NeuroBench takes for spikes
     every = [torch.ones((1, *found.graph.input_shapes(node)[0])) for node in weighted]
     filled = [type(node.operator).structure(node.operator) for node in weighted]
     dense = [operations(operator, x) for operator, x in zip(filled, every, strict=True)]  # type: ignore[arg-type]
@@ -94,7 +98,7 @@ def test_operations_are_those_of_neurobench(nets: ModuleType) -> None:
 def test_sparsity_and_spikes_are_those_of_the_engine(nets: ModuleType) -> None:
     found = network(sequential(nets))
     x = torch.rand((4, *found.graph.input_shape), generator=torch.Generator().manual_seed(2))
-    cost = measure_cost(found, [x], T)
+    cost = measure_cost(found, [x])
     (readout,) = Simulator(found).run(x, [T])
     spikes = {name: float(readout.counts[name].sum()) / 4 for name in found.neurons}
     assert {each["name"]: each["spikes"] for each in cost["layers"]} == spikes
@@ -102,11 +106,19 @@ def test_sparsity_and_spikes_are_those_of_the_engine(nets: ModuleType) -> None:
     assert cost["activation_sparsity"] == pytest.approx(1 - sum(spikes.values()) / places)
 
 
+def test_steps_before_the_readout_count(nets: ModuleType) -> None:
+    found = network(sequential(nets), schedule=Schedule(T, readout_from=5))
+    x = 9 * torch.rand((2, *found.graph.input_shape), generator=torch.Generator().manual_seed(3))
+    cost = measure_cost(found, [x])
+    plain = measure_cost(network(sequential(nets), schedule=Schedule(T + 5)), [x])
+    assert {**cost, "steps": T + 5} == plain
+
+
 def test_membranes_that_stay_what_they_are_are_not_updated(nets: Any) -> None:
     net = nets.Net(3)
     found = network(net.graph(net.relu("x")))
     x = torch.tensor([[0.25, 0.0, 1.0]])  # the second never changes, and neither does the third: it gets what it sends
-    cost = measure_cost(found, [x, x], T)
+    cost = measure_cost(found, [x, x])
     assert cost["membrane_updates"] == 3 + (T - 1)  # the first step counts for all
 
 
@@ -117,11 +129,12 @@ def test_every_neuron_and_schedule_has_a_cost(nets: ModuleType, name: str, sched
     if waits and not make_neuron(name, {}).keeps_charge:
         pytest.skip("it may not wait")
     found = network(nets.recipe(["chain", "maximum"]), name, schedule)
-    cost = measure_cost(found, [torch.rand(2, *found.graph.input_shape)], T)
+    cost = measure_cost(found, [torch.rand(2, *found.graph.input_shape)])
     assert 0 <= cost["activation_sparsity"] <= 1
     assert cost["membrane_updates"] > 0
     done = cost["synaptic_operations"]
     assert 0 <= done["Effective_ACs"] <= done["Dense"]
+    assert done["Effective_ACs"] == 0 or make_neuron(name, {}).spikes != "graded"
     assert cost["footprint"] > 0
 
 
