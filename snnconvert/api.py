@@ -10,10 +10,8 @@ for readout in bundle.simulate(x, steps=[8, 16]):  # x (N, ...), preprocessed
 bundle.evaluate("more.npz", steps=[8, 16])["steps"]
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +21,13 @@ from numpy.typing import NDArray
 
 from snnconvert.config import build_job
 from snnconvert.conversion import Silent
-from snnconvert.errors import DataError, OutputError, UsageError
+from snnconvert.errors import DataError, UsageError
 from snnconvert.exporting import Opened, Wish, open_bundle
 from snnconvert.exporting import export as export_bundle
 from snnconvert.network import SpikingNetwork
 from snnconvert.pipeline import run
 from snnconvert.report.evaluator import Evaluator
-from snnconvert.report.manifest import read_verified
 from snnconvert.simulate import Readout, Simulator
-
-MAX_JSON = 2**26  # bytes of metrics.json
 
 
 @dataclass(frozen=True)
@@ -56,18 +51,14 @@ class Bundle:
         """The metadata of its step model: preprocessing, classes, schedule, scales."""
         return self.opened.deployed.about
 
-    @cached_property
+    @property
     def metrics(self) -> dict[str, Any]:
         """Its metrics.json.
 
         Raises:
             OutputError: it is missing, changed, or no JSON object (E403).
         """
-        try:
-            return dict(json.loads(read_verified(self.path, "metrics.json", MAX_JSON)))
-        except (ValueError, TypeError, RecursionError):
-            hint = "the bundle is not as it was written: make it again"
-            raise OutputError("E403", f"{self.path}: file 'metrics.json' is no JSON object", hint) from None
+        return self.opened.metrics
 
     def simulate(self, x: "NDArray[np.float32] | torch.Tensor", steps: Sequence[int]) -> Iterator[Readout]:
         """Run the engine on preprocessed samples ``(N, ...)``; yield a readout at each of the steps, ascending.

@@ -151,9 +151,9 @@ def build_job(document: dict[str, Any], where: str, places: Mapping[str, str] | 
 def refusal(problem: ValidationError, model: type[BaseModel], where: str, places: Mapping[str, str]) -> UsageError:
     """Return the first of the problems in one line, with the file and line of its path where ``places`` has them.
 
-    What is missing has no place: that of what it is missing from is told then, or else ``where``.
+    What is missing comes last and has no place: that of what it is missing from is told then, or else ``where``.
     """
-    first = problem.errors()[0]
+    first = min(problem.errors(), key=lambda each: each["type"] == "missing")  # it may stand there with a typo
     loc, hint = first["loc"], None
     named = max(index for index, part in enumerate(("", *loc)) if isinstance(part, str))  # [1, 2, x] is told as one
     path = ".".join(map(str, loc[:named]))

@@ -1,6 +1,7 @@
 """What a bundle's network costs to run: operations counted on some samples, and energy models applied to them."""
 
 import dataclasses
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,21 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from snnconvert.config import refusal
-from snnconvert.conversion import Progress
+from snnconvert.conversion import Conversion, Progress, operations
 from snnconvert.data import batches
 from snnconvert.exporting import open_bundle
-from snnconvert.hardware import TARGETS
-from snnconvert.measure.cost import measure_cost
-from snnconvert.measure.energy import FLOAT_ANN, INT8_ANN, EnergyModel
+from snnconvert.hardware import TARGETS, Subject
+from snnconvert.measure import step_work
+from snnconvert.measure.cost import LARGEST, measure_cost
+from snnconvert.measure.energy import EnergyModel, priced
 from snnconvert.report.evaluator import Evaluator
+from snnconvert.report.quantities import number, rows, section
 from snnconvert.report.text import printable
 from snnconvert.yaml_document import read_document
 
 SCHEMA = "snnconvert/cost/1"
+COUNTED = 16  # samples, at most, that a conversion watches
+WORK = 3e10  # and work on them, counted so that equal jobs give equal bytes: some seconds of one core
 Price = Field(ge=0, le=1e9, allow_inf_nan=False)
 
 
@@ -68,46 +73,16 @@ def cost_of(
 
     progress.stage("measure", len(chosen))
     cost = measure_cost(deployed.network, inputs())
-    macs = evaluator.about["macs"]["ann"]
-    done = cost["synaptic_operations"]
-    ann = {each.name: each.joules(0, macs) for each in (FLOAT_ANN, INT8_ANN)}
-    energy = [
-        {
-            "model": each.name,
-            "source": each.source,
-            "ac_pj": each.ac_pj,
-            "mac_pj": each.mac_pj,
-            "joules": (joules := each.joules(done["Effective_ACs"], done["Effective_MACs"])),
-            "vs_float32_ann": joules / ann[FLOAT_ANN.name] if macs else None,
-            "vs_int8_ann": joules / ann[INT8_ANN.name] if macs else None,
-        }
-        for each in models
-    ]
-    return {"schema": SCHEMA, "bundle": str(bundle), **cost, "ann": {"macs": macs, "joules": ann}, "energy": energy}
+    return {"schema": SCHEMA, "bundle": str(bundle), **priced(cost, evaluator.about["macs"]["ann"], models)}
 
 
-def cost_table(document: dict[str, Any]) -> str:
-    """Return the document as text, at most 80 columns wide."""
-    done = document["synaptic_operations"]
-    lines = [
-        f"a sample, T = {document['steps']}, mean of {document['samples']}",
-        f"  Effective_ACs         {done['Effective_ACs']:>16,.0f}   additions that spikes cause",
-        f"  Effective_MACs        {done['Effective_MACs']:>16,.0f}   the input once, and graded spikes",
-        f"  Dense                 {done['Dense']:>16,.0f}   if everything fired at every step",
-        f"  membrane_updates      {document['membrane_updates']:>16,.0f}",
-        f"  activation_sparsity   {100 * document['activation_sparsity']:>14.2f} %",
-        f"  connection_sparsity   {100 * document['connection_sparsity']:>14.2f} %",
-        f"  footprint             {document['footprint']:>16,d}   bytes of parameters in float32",
-        "",
-        f"{'energy model':<24} | {'a sample':>10} | {'ANN, float32':>12} | {'ANN, int8':>12}",
-        f"{'-' * 24}-+-{'-' * 10}-+-{'-' * 12}-+-{'-' * 12}",
-    ]
-    for each in document["energy"]:
-        ratios = (each["vs_float32_ann"], each["vs_int8_ann"])
-        told = " | ".join(f"{'-' if ratio is None else f'x {ratio:.3g}':>12}" for ratio in ratios)
-        lines.append(f"{printable(each['model'], 24):<24} | {_joules(each['joules']):>10} | {told}")
-    lines.append("These are models, not measurements: docs/measures.md has their sources.")
-    return "\n".join(lines) + "\n"
+def cost_of_conversion(conversion: Conversion, progress: Progress) -> dict[str, Any]:
+    """Return the ``cost`` of metrics.json: that of the first evaluation samples, as many as WORK pays for."""
+    work = step_work(conversion.network) * (conversion.network.schedule.steps + conversion.network.latency)
+    count = min(COUNTED, max(1, int(WORK / work)), len(conversion.evaluation))
+    progress.stage("measure", count)
+    chosen = conversion.evaluation.between(0, count).batches(count, progress.advance)
+    return priced(measure_cost(conversion.network, map(torch.from_numpy, chosen)), operations(conversion)["ann"])
 
 
 def fit_of(bundle: Path, target: str) -> dict[str, Any]:
@@ -116,12 +91,16 @@ def fit_of(bundle: Path, target: str) -> dict[str, Any]:
     Raises:
         SnnError: the bundle cannot be read; an unknown target (E002).
     """
-    chip = TARGETS[target]
-    found = chip.rows(open_bundle(bundle).deployed.network)
+    chip, opened = TARGETS[target], open_bundle(bundle)
+    layers = rows(section(opened.metrics, "cost"), "layers")
+    reached = [(str(each.get("name")), number(each.get(LARGEST))) for each in layers]
+    potentials = {name: largest for name, largest in reached if largest is not None}
+    found = chip.rows(Subject(opened.deployed.network, potentials))
     return {
         "schema": "snnconvert/target/1",
         "bundle": str(bundle),
         "target": target,
+        "ran_on_chip": False,
         "fits": all(row.fits for row in found),
         "rows": [dataclasses.asdict(row) for row in found],
     }
@@ -129,19 +108,13 @@ def fit_of(bundle: Path, target: str) -> dict[str, Any]:
 
 def fit_table(document: dict[str, Any]) -> str:
     """Return the document as text, at most 80 columns wide, sources under the table."""
-    rows = document["rows"]
-    sources = list(dict.fromkeys(row["source"] for row in rows))
-    lines = [f"{TARGETS[document['target']].title}: {sum(row['fits'] for row in rows)} of {len(rows)} fit"]
-    for row in rows:
+    found = document["rows"]
+    sources = list(dict.fromkeys(row["source"] for row in found))
+    lines = [f"{TARGETS[document['target']].title}: {sum(row['fits'] for row in found)} of {len(found)} fit"]
+    for row in found:
         told = f"{row['what']:<24} {row['limit']:<24} {printable(row['found'], 20):<20}"
         lines.append(f"  {'ok  ' if row['fits'] else 'FAIL'} {told}[{sources.index(row['source']) + 1}]")
-    lines += [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
+    for place, source in enumerate(sources, 1):
+        lines += textwrap.wrap(f"[{place}] {source}", 80, subsequent_indent="    ", break_on_hyphens=False)
     lines.append("Limits of public documents, compared; nobody ran it on the chip.")
     return "\n".join(lines) + "\n"
-
-
-def _joules(value: float) -> str:
-    for unit, size in (("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value / 1e-9:.3g} nJ"

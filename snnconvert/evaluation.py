@@ -8,6 +8,7 @@ import torch
 
 from snnconvert.checkpoints import AGAIN, BROKEN, BY_SAMPLE, Arrays, Checkpoints
 from snnconvert.conversion import Conversion, Progress, class_count, operations
+from snnconvert.costing import cost_of_conversion
 from snnconvert.explanation import Subject, explain
 from snnconvert.measure import Answers, LayerErrors, Outcomes
 from snnconvert.simulate import Simulator
@@ -126,6 +127,7 @@ def evaluate(
             for each in conversion.equivalence
         ],
     }
+    conversion.metrics |= {"cost": cost_of_conversion(conversion, progress)}
     conversion.metrics |= explained(conversion, device, progress)
     return sums.outcomes
 

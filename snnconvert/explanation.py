@@ -1,7 +1,7 @@
 """Why the numbers are what they are: the diagnosis and the three curves of a conversion, within a budget of work.
 
-Work is counted, not timed, so that equal jobs give equal bytes: multiply-accumulates of a sample and step, and NEURON
-for each neuron. All samples are of the calibration set; those that corrections were fitted on are left out.
+Work is counted, not timed, so that equal jobs give equal bytes: multiply-accumulates of a sample and step, and
+some for each neuron. All samples are of the calibration set; those that corrections were fitted on are left out.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from snnconvert.calibrate import ActivationStatistics
 from snnconvert.config import Job
 from snnconvert.data import Selection
 from snnconvert.errors import SnnError
-from snnconvert.measure import Diagnosis, Nearness, add_bound, ann_macs
+from snnconvert.measure import Diagnosis, Nearness, add_bound, step_work
 from snnconvert.network import NormalForm, Schedule, SpikingNetwork
 from snnconvert.recipes import recipe_of
 from snnconvert.report.advice import advice
@@ -28,7 +28,6 @@ SAMPLES, ENOUGH, LEAST = 64, 16, 4  # looked at; asked for to draw a curve; to s
 WORK = 4e11  # about ten seconds of one core
 FITTED, FEWEST = 16, 8  # samples that corrections of the other schedule are fitted on, within half of the work
 FITTING = 3  # times the work of a run, that corrections take
-NEURON = 20  # multiply-accumulates that a step of a neuron takes as long as
 TIMES = 8  # points of a curve
 BATCH, MEMORY = 16, 2**28  # samples at a time, or fewer where all values of these would take more bytes
 
@@ -54,8 +53,7 @@ class Subject:
     @property
     def work(self) -> float:
         """The work of a sample and step."""
-        neurons = sum(math.prod(self.network.graph.shapes[name]) for name in self.network.neurons)
-        return float(ann_macs(self.normal.graph) + NEURON * neurons)
+        return step_work(self.network)
 
 
 def explain(

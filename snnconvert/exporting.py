@@ -1,9 +1,11 @@
 """A bundle in the forms that other tools run: read back, written, checked by running it, and put in its place."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from snnconvert.report.single_file import check_place, write_together
 STEP_MODEL = "snn.onnx"
 SAMPLES = 4  # that a file is verified on
 STEPS = 64  # at most
+MAX_JSON = 2**26  # bytes of metrics.json
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,19 @@ class Opened:
     path: Path
     deployed: Deployed
     content: bytes
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """Its metrics.json.
+
+        Raises:
+            OutputError: it is missing, changed, or no JSON object (E403).
+        """
+        try:
+            return dict(json.loads(read_verified(self.path, "metrics.json", MAX_JSON)))
+        except (ValueError, TypeError, RecursionError):
+            hint = "the bundle is not as it was written: make it again"
+            raise OutputError("E403", f"{self.path}: file 'metrics.json' is no JSON object", hint) from None
 
 
 def open_bundle(path: Path) -> Opened:

@@ -227,6 +227,12 @@ def test_unknown_option_gets_a_hint(document: dict[str, Any], hint: str) -> None
     assert refusal.value.hint == hint
 
 
+def test_a_typo_is_told_before_the_key_that_is_missing_for_it() -> None:
+    with pytest.raises(UsageError, match=r"E301.*f: modle: unknown option") as refusal:
+        build_job({"modle": "/m.onnx", "calib": {"path": "/c.npz"}}, "f")
+    assert refusal.value.hint == "did you mean 'model'?"
+
+
 def test_missing_options_are_told() -> None:
     with pytest.raises(UsageError, match=r"here: model: Field required"):
         build_job({"calib": {"path": "x"}}, "here")

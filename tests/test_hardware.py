@@ -1,6 +1,7 @@
 """Chips' limits against networks that just fit, and that just do not."""
 
 import dataclasses
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from snnconvert.graph import Graph
-from snnconvert.hardware import TARGETS
+from snnconvert.hardware import TARGETS, Row, Subject
 from snnconvert.hardware.speck import _placed
 from snnconvert.network import NormalForm, SpikingNetwork, spiking_network
 from snnconvert.neurons import make_neuron
@@ -32,7 +33,11 @@ def whole(graph: Graph, unit: float = 2.0**-6) -> Graph:
 
 
 def speck(found: SpikingNetwork) -> dict[str, tuple[str, bool]]:
-    return {row.what: (row.found, row.fits) for row in TARGETS["speck"].rows(found)}
+    return {row.what: (row.found, row.fits) for row in rows_of("speck", found)}
+
+
+def rows_of(target: str, found: SpikingNetwork, **reached: float) -> Sequence[Row]:
+    return TARGETS[target].rows(Subject(found, reached))
 
 
 def plain(nets: Any, channels: int = 4, kernel: int = 3, stride: int = 1, size: int = 16) -> Graph:
@@ -57,7 +62,7 @@ def test_network_of_whole_weights_fits_but_for_its_input(nets: ModuleType) -> No
         ({"size": 130, "stride": 4}, "size of an input map", "130"),
         ({"size": 66}, "size of an output map", "66"),
         ({"kernel": 17, "size": 20}, "padding", "8"),
-        ({"channels": 1025, "kernel": 1}, "channels of a layer", "1025"),
+        ({"channels": 1025, "kernel": 1}, "channels of a layer", "1,025"),
     ],
 )
 def test_one_over_a_limit_does_not_fit(nets: ModuleType, options: dict[str, int], what: str, found: str) -> None:
@@ -69,9 +74,35 @@ def test_float_weights_have_no_whole_threshold(nets: ModuleType) -> None:
     assert [rows[what][1] for what in ("weights", "threshold", "scales of a layer")] == [False, False, False]
 
 
+@pytest.mark.parametrize("name", ["loihi2", "spinnaker2"])
+def test_float_weights_do_not_fit(nets: ModuleType, name: str) -> None:
+    rows = {row.what: row for row in rows_of(name, network(plain(nets)))}
+    assert (rows["weights"].found, rows["weights"].fits) == ("more than 8 bits", False)
+
+
+@pytest.mark.parametrize(("name", "limit"), [("speck", 2**15 - 1), ("loihi2", 2**17 - 1)])
+def test_potentials_are_compared_where_they_were_measured(nets: ModuleType, name: str, limit: int) -> None:
+    found = network(whole(plain(nets)))
+    (layer,) = found.neurons
+    for largest, told, fits in ((limit - 0.5, limit, True), (limit + 0.5, limit + 1, False)):
+        row = {row.what: row for row in rows_of(name, found, **{layer: largest})}["potentials, as measured"]
+        assert (row.found, row.fits) == (f"{told:,}", fits)
+    assert "potentials, as measured" not in {row.what for row in rows_of(name, found)}  # nobody measured them
+
+
+def test_kernels_are_square_and_of_one_group(nets: Any) -> None:
+    net = nets.Net(4, 8, 8)
+    graph = net.graph(
+        net.conv(net.relu(net.conv("x", 4, nets.window((3, 1)), groups=2)), 3, nets.window(3, dilation=2))
+    )
+    rows = speck(network(graph))
+    assert rows["shape of kernels"] == ("3x1", False)
+    assert rows["groups, dilation"] == ("1, 2", False)
+
+
 def test_scales_and_thresholds_are_of_a_layer(nets: ModuleType) -> None:
     rows = speck(network(whole(plain(nets), 2.0**-16)))
-    assert rows["threshold"] == ("65536", False)
+    assert rows["threshold"] == ("65,536", False)
     found = network(whole(plain(nets)))
     (first, *_) = (node for node in found.graph.nodes if hasattr(node.operator, "weight"))
     first.operator.weight[1] *= 2
@@ -121,16 +152,16 @@ def test_a_value_that_three_layers_read_has_too_large_a_fan_out(nets: Any) -> No
 
 @pytest.mark.parametrize("name", ["loihi2", "spinnaker2"])
 def test_chips_are_full_at_some_size(nets: Any, name: str) -> None:
-    assert all(row.fits for row in TARGETS[name].rows(network(plain(nets))))
+    assert all(row.fits for row in rows_of(name, network(whole(plain(nets)))))
     net = nets.Net(1, 1024, 1024)
-    rows = {row.what: row for row in TARGETS[name].rows(network(net.graph(net.relu("x"))))}
+    rows = {row.what: row for row in rows_of(name, network(net.graph(net.relu("x"))))}
     assert not rows["neurons of a chip"].fits
     assert rows["neurons of a chip"].found == f"{2**20:,}"
 
 
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_every_row_has_a_source(nets: ModuleType, name: str) -> None:
-    for row in TARGETS[name].rows(network(plain(nets))):
+    for row in rows_of(name, network(plain(nets))):
         assert all(dataclasses.asdict(row)[what] for what in ("what", "limit", "found", "source"))
         assert len(row.what) <= 24
         assert len(row.limit) <= 24

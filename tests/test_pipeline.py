@@ -32,6 +32,7 @@ CPU = torch.device("cpu")
 NETWORKS = ("digits_mlp", "digits_cnn", "digits_resnet")
 KEYS = {
     "diagnosis",
+    "cost",
     "curves",
     "schema",
     "samples",
@@ -332,7 +333,13 @@ def test_layer_that_is_always_zero_is_warned_of(save_onnx: Callable, tmp_path: P
 def test_stages_advance_by_every_sample() -> None:
     progress = Told()
     converted({}, progress)
-    assert progress.stages == {"calibrate": [40, 40], "correct": [2, 2], "evaluate": [24, 24], "diagnose": [40, 40]}
+    assert progress.stages == {
+        "calibrate": [40, 40],
+        "correct": [2, 2],
+        "evaluate": [24, 24],
+        "measure": [16, 16],
+        "diagnose": [40, 40],
+    }
 
 
 def test_choices_are_told() -> None:

@@ -20,15 +20,16 @@ Examples:
 @click.option("--data", metavar="PATH", help="Samples. [those that the conversion was evaluated on]")
 @click.option("--samples", type=click.IntRange(1), default=64, metavar="N", help="How many of them. [64]")
 @click.option("--energy-model", metavar="FILE", help="Prices of your own (YAML: name, source, ac_pj, mac_pj).")
-@click.option("--target", metavar="NAME", help="Compare with a chip instead: loihi2, speck or spinnaker2.")
+@click.option("--target", metavar="NAME", help="Compare with a chip instead, as speck; a wrong name lists all.")
 @common_options
 @click.pass_context
 def command(
     context: click.Context, bundle: str, data: str | None, samples: int, energy_model: str | None, target: str | None
 ) -> None:
     """Count what a sample costs in BUNDLE's network: operations, membrane updates, sparsity, and energy by models."""
-    from snnconvert.costing import cost_of, cost_table, fit_of, fit_table, read_energy_model
+    from snnconvert.costing import cost_of, fit_of, fit_table, read_energy_model
     from snnconvert.measure.energy import MODELS
+    from snnconvert.report.costs import cost_table
 
     common: Common = context.obj
     if target is not None:

@@ -3,14 +3,19 @@
 import math
 from collections.abc import Sequence
 
-from snnconvert.graph import Node, Role
+from snnconvert.graph import Node
 from snnconvert.hardware.target import (
     TARGETS,
     Row,
+    Subject,
     Target,
+    among,
     input_of_events,
-    largest,
-    units_of_layers,
+    most,
+    operators,
+    potentials,
+    shared_scale,
+    threshold,
     weight_bits,
     weighted,
 )
@@ -19,82 +24,50 @@ from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.operators.average_pooling import AveragePool
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
-from snnconvert.operators.reshape import Reshape
 
 OVERVIEW = "sinabs, docs/speck/overview.md, Chip Resources"
 FAQ = "sinabs, docs, FAQs: what kinds of operation can be used"
-CORES = "sinabs 3.1, backend/dynapcnn/chips/dynapcnn.py, get_constraints"
+SQUARE = "sinabs 3.1, backend/dynapcnn/dynapcnn_layer.py: kernels of convolutions and pools are square"
+CORES = "sinabs 3.1, chips/dynapcnn.py, get_constraints"
+SETTINGS = "sinabs 3.1, chips/dynapcnn.py, get_dynapcnn_layer_config_dict: no groups, no dilation can be set"
 SCALING = "sinabs 3.1, backend/dynapcnn/discretize.py: one scale for weights, biases and threshold of a layer"
 KI = 1024
 # of each core: Ki of kernels, and of neurons
 MEMORIES = ((16, 64), (16, 64), (16, 64), (32, 32), (32, 32), (64, 16), (64, 16), (16, 16), (16, 16))
-STATE_BITS = 16
+STATES = 2**15 - 1  # the largest of 16 bits
 
 
-def rows(network: SpikingNetwork) -> Sequence[Row]:
+def rows(subject: Subject) -> Sequence[Row]:
     """Compare a network with what sinabs' documents say of the chip."""
+    network = subject.network
     layers, shapes = weighted(network), network.graph.shapes
-    convolutions = [node for node in layers if isinstance(node.operator, Convolution)]
-    windows = [node.operator.window for node in convolutions if isinstance(node.operator, Convolution)]
-    kernels = [size for window in windows for size in window.kernel]
-    strides = {step for window in windows for step in window.stride}
-    pads = [pad for window in windows for pad in (*window.before, *window.after)]
-    maps = [size for node in layers for size in shapes[node.name][1:]]
-    inputs = [size for node in layers for size in shapes[node.inputs[0]][1:]]
-    pools = {
-        size
-        for node in network.graph.nodes
-        if isinstance(node.operator, AveragePool)
-        for size in node.operator.window.kernel
-    }
-    others = sorted({type(node.operator).__name__ for node in network.graph.nodes if not _is_there(node)})
+    convolutions = [node.operator for node in layers if isinstance(node.operator, Convolution)]
+    pools = [node.operator.window for node in network.graph.nodes if isinstance(node.operator, AveragePool)]
+    windows = [each.window for each in convolutions]
+    oblong = sorted({"x".join(map(str, each.kernel)) for each in (*windows, *pools) if len({*each.kernel}) > 1})
     neurons = sorted({each.name for each in network.neurons.values() if not isinstance(each, IntegrateAndFire)})
+    groups = [each for op in convolutions for each in (op.groups, *op.window.dilation)]
     return [
         input_of_events(network, OVERVIEW),
-        Row("operators", "Conv, Linear, sum, pool", ", ".join(others) or "these", not others, FAQ),
+        operators(network, "Conv, Linear, sum, pool", FAQ),
         Row("neurons", "integrate-and-fire", ", ".join(neurons) or "these", not neurons, FAQ),
         weight_bits(network, OVERVIEW),
-        _threshold(network),
-        _shared_scale(network),
-        _most("kernel", 16, largest(kernels)),
-        Row("stride", "1, 2, 4, 8", _listed(strides), strides <= {1, 2, 4, 8}, OVERVIEW),
-        _most("padding", 7, largest(pads)),
-        _most("channels of a layer", 1024, largest([shapes[node.name][0] for node in layers])),
-        _most("size of an input map", 128, largest(inputs)),
-        _most("size of an output map", 64, largest(maps)),
-        Row("pools", "1x1, 2x2, 4x4", _listed(pools), pools <= {1, 2, 4}, OVERVIEW),
-        _most("layers that read one", 2, largest(_readers(network))),
-        _most("cores", len(MEMORIES), len(layers)),
+        threshold(network, STATES, OVERVIEW),
+        *potentials(subject, STATES, OVERVIEW),
+        shared_scale(network, SCALING),
+        most("kernel", 16, [size for each in windows for size in each.kernel], OVERVIEW),
+        Row("shape of kernels", "square", ", ".join(oblong) or "square", not oblong, SQUARE),
+        among("stride", (1, 2, 4, 8), [step for each in windows for step in each.stride], OVERVIEW),
+        most("padding", 7, [pad for each in windows for pad in (*each.before, *each.after)], OVERVIEW),
+        among("groups, dilation", (1,), groups, SETTINGS),
+        most("channels of a layer", 1024, [shapes[node.name][0] for node in layers], OVERVIEW),
+        most("size of an input map", 128, [size for node in layers for size in shapes[node.inputs[0]][1:]], OVERVIEW),
+        most("size of an output map", 64, [size for node in layers for size in shapes[node.name][1:]], OVERVIEW),
+        among("pools", (1, 2, 4), [size for each in pools for size in each.kernel], OVERVIEW),
+        most("layers that read one", 2, _readers(network), OVERVIEW),
+        most("cores", len(MEMORIES), len(layers), OVERVIEW),
         _memory(network, layers),
     ]
-
-
-def _most(what: str, limit: int, found: int) -> Row:
-    return Row(what, f"at most {limit}", str(found), found <= limit, OVERVIEW)
-
-
-def _listed(numbers: set[int]) -> str:
-    return ", ".join(map(str, sorted(numbers))) or "none"
-
-
-def _is_there(node: Node) -> bool:
-    roles = (Role.SUM, Role.IDENTITY, Role.ACTIVATION)
-    return isinstance(node.operator, Convolution | Linear | AveragePool | Reshape) or node.operator.role in roles
-
-
-def _threshold(network: SpikingNetwork) -> Row:
-    units, most = units_of_layers(network), 2 ** (STATE_BITS - 1) - 1
-    if units is None:
-        return Row("threshold", f"{STATE_BITS} bits", "no whole number", False, OVERVIEW)
-    found = max(float(1 / unit.min()) for unit in units.values())
-    return Row("threshold", f"at most {most}", f"{found:.0f}", found <= most, OVERVIEW)
-
-
-def _shared_scale(network: SpikingNetwork) -> Row:
-    units = units_of_layers(network)
-    mixed = [] if units is None else [name for name, unit in units.items() if bool((unit != unit[0]).any())]
-    found = "-" if units is None else f"more in {len(mixed)} layers" if mixed else "one"
-    return Row("scales of a layer", "one", found, units is not None and not mixed, SCALING)
 
 
 def _readers(network: SpikingNetwork) -> list[int]:

@@ -1,17 +1,24 @@
 """What is compared with a chip: the layers of a network, in the terms that data sheets use."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from snnconvert.graph import Node
+from snnconvert.graph import Node, Operator, Role
 from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.network.weights import units_of
+from snnconvert.operators.average_pooling import AveragePool
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
+from snnconvert.operators.reshape import Reshape
 from snnconvert.registry import Registry
+
+NONE = "none"  # there is nothing to compare
+NO_UNIT = "no whole number"  # of 8-bit weights, that a threshold or a potential is
+SPIKING = (Convolution, Linear, AveragePool, Reshape)  # operators that chips for spiking networks have
+ROLES = (Role.SUM, Role.IDENTITY, Role.ACTIVATION)
 
 
 @dataclass(frozen=True)
@@ -26,11 +33,19 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """A network; ``potentials`` are the largest that its layers reached, in units of 8-bit weights, if measured."""
+
+    network: SpikingNetwork
+    potentials: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Target:
     """A chip: its name, and what is to be compared."""
 
     title: str
-    rows: Callable[[SpikingNetwork], Sequence[Row]]
+    rows: Callable[[Subject], Sequence[Row]]
 
 
 TARGETS: Registry[Target] = Registry("target")
@@ -68,18 +83,61 @@ def connections_of(network: SpikingNetwork) -> int:
     return int(sum(float(fan_out.sum()) for fan_out in network.fan_out.values()))
 
 
+def most(what: str, limit: int, values: Sequence[int] | int, source: str) -> Row:
+    """Compare the largest of some numbers with the largest there may be."""
+    listed = [values] if isinstance(values, int) else values
+    found = max(listed, default=0)
+    return Row(what, f"at most {limit:,}", f"{found:,}" if listed else NONE, found <= limit, source)
+
+
+def among(what: str, allowed: Sequence[int], values: Sequence[int], source: str) -> Row:
+    """Compare numbers with those that there are."""
+    found = ", ".join(map(str, sorted({*values}))) or NONE
+    return Row(what, ", ".join(map(str, allowed)), found, {*values} <= {*allowed}, source)
+
+
+def operators(network: SpikingNetwork, limit: str, source: str, others: tuple[type[Operator], ...] = ()) -> Row:
+    """Compare the operators with convolutions, fully connected layers, pools by averages, sums, and some others."""
+    found = sorted(
+        {
+            type(node.operator).__name__
+            for node in network.graph.nodes
+            if not isinstance(node.operator, (*SPIKING, *others)) and node.operator.role not in ROLES
+        }
+    )
+    return Row("operators", limit, ", ".join(found) or "these", not found, source)
+
+
 def weight_bits(network: SpikingNetwork, source: str) -> Row:
     """Compare the weights with 8 bits."""
     fits = units_of_layers(network) is not None
-    return Row("weights", "8 bits", "8 bits" if fits else "float32", fits, source)
+    return Row("weights", "8 bits", "8 bits" if fits else "more than 8 bits", fits, source)
+
+
+def threshold(network: SpikingNetwork, limit: int, source: str) -> Row:
+    """Compare the largest threshold, in units of 8-bit weights, with a limit."""
+    units = units_of_layers(network)
+    if units is None:
+        return Row("threshold", f"at most {limit:,}", NO_UNIT, False, source)
+    return most("threshold", limit, [math.ceil(1 / float(unit.min())) for unit in units.values()], source)
+
+
+def potentials(subject: Subject, limit: int, source: str) -> list[Row]:
+    """Compare the largest potential that was measured with a limit, in units of 8-bit weights; nothing if none was."""
+    if not subject.potentials:
+        return []
+    return [most("potentials, as measured", limit, [math.ceil(max(subject.potentials.values()))], source)]
+
+
+def shared_scale(network: SpikingNetwork, source: str) -> Row:
+    """Compare the units of a layer's 8-bit weights with one."""
+    units = units_of_layers(network)
+    mixed = [] if units is None else [name for name, unit in units.items() if bool((unit != unit[0]).any())]
+    found = NONE if units is None else f"more in {len(mixed)} layers" if mixed else "one"
+    return Row("scales of a layer", "one", found, units is not None and not mixed, source)
 
 
 def input_of_events(network: SpikingNetwork, source: str) -> Row:
     """Compare the input with events."""
     fits = network.traffic[network.graph.input] is not Traffic.CONSTANT
     return Row("input", "events", "events" if fits else "a constant current", fits, source)
-
-
-def largest(values: Sequence[int]) -> int:
-    """Return the largest of some numbers, 0 of none."""
-    return max(values, default=0)

@@ -6,7 +6,7 @@ from snnconvert.measure.curves import Nearness, add_bound
 from snnconvert.measure.diagnosis import Diagnosis
 from snnconvert.measure.fan_out import packed, packed_numbers, unpacked
 from snnconvert.measure.layers import LayerErrors
-from snnconvert.measure.operations import ann_macs, first_layer_macs, graded_macs
+from snnconvert.measure.operations import ann_macs, first_layer_macs, graded_macs, step_work
 from snnconvert.measure.outcomes import Outcomes, top1, wilson
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "packed",
     "packed_numbers",
     "rectifies",
+    "step_work",
     "top1",
     "unpacked",
     "wilson",

@@ -15,20 +15,27 @@ from torch import Tensor
 
 from snnconvert.measure.operations import graded_macs
 from snnconvert.network import SpikingNetwork
+from snnconvert.network.weights import units_before
 from snnconvert.neurons import Neuron
 from snnconvert.neurons.neuron import State
 from snnconvert.simulate import Simulator
 
 BYTES = 4  # of a parameter, in float32
+LARGEST = "largest_potential_in_units"  # of a layer's 8-bit weights, whichever way; None where there is no such unit
 
 
 class Watched:
-    """A layer of neurons on a CPU, and how often their potentials change and they send something."""
+    """A layer of neurons on a CPU: how often their potentials change, how large they get, and who sends something.
 
-    def __init__(self, neuron: Neuron) -> None:
+    ``unit`` is what potentials are told in, in thresholds; it broadcasts to a sample.
+    """
+
+    def __init__(self, neuron: Neuron, unit: Tensor | None) -> None:
         self._neuron = neuron
+        self._unit = unit
         self._began = False
         self.updates = 0
+        self.largest = None if unit is None else 0.0  # potential, in units, before anything is taken off
         self._active: list[Tensor] = []  # by batch, the steps in which each element sent something
 
     def __getattr__(self, name: str) -> Any:
@@ -44,16 +51,18 @@ class Watched:
         """Take a step."""
         after, spikes = self._neuron.step(state, current, t)
         self._active[-1] += spikes != 0
-        self._note(state[0], after[0])
+        self._note(state[0], after[0], self._neuron.reached(state, current, t))
         return after, spikes
 
     def silent(self, state: State, current: Tensor) -> State:
         """Take a step in which none may fire."""
         after = self._neuron.silent(state, current)
-        self._note(state[0], after[0])
+        self._note(state[0], after[0], after[0])
         return after
 
-    def _note(self, before: Tensor, after: Tensor) -> None:
+    def _note(self, before: Tensor, after: Tensor, reached: Tensor) -> None:
+        if self._unit is not None:
+            self.largest = max(self.largest or 0.0, float((reached / self._unit).abs().max()))
         self.updates += int(np.count_nonzero((after != before).numpy())) if self._began else after.numel()
         self._began = True
 
@@ -70,9 +79,8 @@ def measure_cost(network: SpikingNetwork, batches: Iterable[Tensor]) -> dict[str
     and multiply behind graded ones.
     """
     schedule = network.schedule
-    watched = {
-        node.name: Watched(network.neurons[node.name]) for node in network.stateful if node.name in network.neurons
-    }
+    firing = [node.name for node in network.stateful if node.name in network.neurons]
+    watched = {name: Watched(network.neurons[name], units_before(network, name)) for name in firing}
     copy = dataclasses.replace(network, neurons=cast(dict[str, Neuron], watched))
     simulator = Simulator(copy, fused=False, counting=False)
     effective, every = network.effective_fan_out, network.fan_out
@@ -85,10 +93,7 @@ def measure_cost(network: SpikingNetwork, batches: Iterable[Tensor]) -> dict[str
             if node.name not in watched:
                 pools[node.name] = pools.get(node.name, 0) + readout.events[node.name].sum(0, dtype=torch.float64)
     sent = {name: each.active() for name, each in watched.items()}
-    layers = [
-        _layer(name, network, float(sent[name].sum()) / samples, each.updates / samples)
-        for name, each in watched.items()
-    ]
+    layers = [_layer(name, network, float(sent[name].sum()) / samples, each, samples) for name, each in watched.items()]
     done = {name: float((times * effective[name]).sum()) / samples for name, times in (sent | pools).items()}
     multiplied = sum(each for name, each in done.items() if _is_graded(name, network))
     places = sum(each["neurons"] * each["firing_steps"] for each in layers)
@@ -114,7 +119,7 @@ def _is_graded(name: str, network: SpikingNetwork) -> bool:
     return any(each.spikes == "graded" for each in neurons)
 
 
-def _layer(name: str, network: SpikingNetwork, spikes: float, updates: float) -> dict[str, Any]:
+def _layer(name: str, network: SpikingNetwork, spikes: float, watched: Watched, samples: int) -> dict[str, Any]:
     neurons = math.prod(network.graph.shapes[name])
     steps = network.schedule.firing_steps(network.depths[name])
     return {
@@ -123,7 +128,8 @@ def _layer(name: str, network: SpikingNetwork, spikes: float, updates: float) ->
         "firing_steps": steps,
         "spikes": spikes,
         "activation_sparsity": 1 - spikes / (neurons * steps),
-        "membrane_updates": updates,
+        "membrane_updates": watched.updates / samples,
+        LARGEST: watched.largest,
     }
 
 

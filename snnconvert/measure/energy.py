@@ -1,6 +1,8 @@
 """Energy as a stated model: operations times a price. No chip was measured."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 FLOAT_MAC, FLOAT_ADD, INT8_MAC, INT8_ADD = 4.6, 0.9, 0.23, 0.03  # pJ, 45 nm
 HOROWITZ = "M. Horowitz, Computing's energy problem, ISSCC 2014: 45 nm, 0.9 V"
@@ -40,3 +42,22 @@ MODELS = (
         "which it does not have, at the price of a SynOp",
     ),
 )
+
+
+def priced(cost: Mapping[str, Any], macs: int, models: Sequence[EnergyModel] = MODELS) -> dict[str, Any]:
+    """Return a cost document with the energy of a sample under each of the models, beside an ANN of so many MACs."""
+    done = cost["synaptic_operations"]
+    ann = {each.name: each.joules(0, macs) for each in (FLOAT_ANN, INT8_ANN)}
+    energy = [
+        {
+            "model": each.name,
+            "source": each.source,
+            "ac_pj": each.ac_pj,
+            "mac_pj": each.mac_pj,
+            "joules": (joules := each.joules(done["Effective_ACs"], done["Effective_MACs"])),
+            "vs_float32_ann": joules / ann[FLOAT_ANN.name] if macs else None,
+            "vs_int8_ann": joules / ann[INT8_ANN.name] if macs else None,
+        }
+        for each in models
+    ]
+    return {**cost, "ann": {"macs": macs, "joules": ann}, "energy": energy}

@@ -6,6 +6,7 @@ A sum of 8-bit weights is a whole number of units: with it every potential, thre
 """
 
 import dataclasses
+import functools
 from typing import Literal
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from snnconvert.graph import Operator
 from snnconvert.network.spiking import SpikingNetwork
+from snnconvert.operators.convolution import Convolution
+from snnconvert.operators.linear import Linear
 
 Weights = Literal["float32", "bfloat16", "int8"]
 LARGEST = 127
@@ -60,3 +63,29 @@ def units_of(weight: Tensor) -> Tensor | None:
         return None
     whole = weight / found.reshape(-1, *[1] * (weight.ndim - 1))
     return found if bool((whole == whole.round()).all()) else None
+
+
+def units_before(network: SpikingNetwork, name: str) -> Tensor | None:
+    """Return the unit of the 8-bit weights in front of a layer of neurons, in thresholds; it broadcasts to a sample.
+
+    The finest of those that meet in a channel; None where some weight has none, or there are no weights.
+    """
+    graph, shape = network.graph, network.graph.shapes[name]
+    found: list[Tensor] = []
+    waiting = list(graph.by_name[name].inputs)
+    while waiting:
+        node = graph.by_name.get(waiting.pop())
+        if node is None or node.name in network.neurons:
+            continue
+        if not isinstance(node.operator, Convolution | Linear):
+            waiting += node.inputs
+            continue
+        unit = units_of(node.operator.weight)
+        if unit is None:
+            return None
+        if graph.shapes[node.name] != shape:  # channels have moved on the way: the finest holds for all
+            unit = unit.min()
+        elif isinstance(node.operator, Convolution):
+            unit = unit.reshape(-1, *[1] * (len(shape) - 1))
+        found.append(unit.expand(*[1] * len(shape)) if unit.ndim == 0 else unit)
+    return functools.reduce(torch.minimum, found) if found else None

@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from snnconvert.report.costs import energy_rows, measure_rows
 from snnconvert.report.curve import accuracy_curve_svg
 from snnconvert.report.gaps import meaning, three_curves_svg
 from snnconvert.report.plot import CURVE_CSS, DARK, LIGHT
@@ -56,6 +57,8 @@ def render_page(context: Mapping[str, Any]) -> bytes:
         meaning=[_unbroken(each) for each in meaning(metrics)],
         layers=_layers(metrics),
         worst=_worst_layer(metrics),
+        costs=_costs(metrics),
+        energy=_energy(metrics),
         equivalence=_equivalence(context["equivalence"]),
         nodes=_nodes(context["nodes"]),
         data=_data(context["data"]),
@@ -160,6 +163,27 @@ def _worst_layer(metrics: Mapping[str, Any]) -> tuple[str, str] | None:
     return printable(str(row.get("name", NOTHING))), _unbroken(percent(error))
 
 
+def _costs(metrics: Mapping[str, Any]) -> Table:
+    cost = section(metrics, "cost")
+    asked = f"T = {count(number(cost.get('steps')))}, mean of {count(number(cost.get('samples')))}"
+    return _table(
+        f"Of one sample, {asked}",
+        ("measure", "value", "what it is"),
+        measure_rows(cost) if cost else [],
+        {"measure", "what it is"},
+    )
+
+
+def _energy(metrics: Mapping[str, Any]) -> Table:
+    header = ("energy model", "a sample", "ANN, float32", "ANN, int8", "source")
+    return _table(
+        "Energy of one sample, and times that of the ANN",
+        header,
+        energy_rows(section(metrics, "cost")),
+        {"energy model", "source"},
+    )
+
+
 def _equivalence(stages: Iterable[Mapping[str, Any]]) -> Table:
     cells = []
     for stage in stages:
@@ -209,7 +233,7 @@ def _options(options: Mapping[str, Any]) -> Table:
 
 
 def _table(
-    caption: str, header: tuple[str, ...], cells: Sequence[tuple[str, ...]], left: set[str] | None = None
+    caption: str, header: tuple[str, ...], cells: Iterable[tuple[str, ...]], left: set[str] | None = None
 ) -> Table:
     return Table(caption, header, [tuple(map(_unbroken, row)) for row in cells], frozenset(left or ()))
 

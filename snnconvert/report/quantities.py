@@ -95,9 +95,19 @@ def suffixed(value: float | None) -> str:
     return count(value)
 
 
-def plain(value: float | None) -> str:
-    """Write a number with four significant digits."""
-    return NOTHING if value is None else f"{value:.4g}"
+def plain(value: float | None, digits: int = 4) -> str:
+    """Write a number with so many significant digits."""
+    return NOTHING if value is None else f"{value:.{digits}g}"
+
+
+def joules(value: float | None) -> str:
+    """Write an energy with three significant digits: 1.1e-4 is ``110 µJ``."""
+    if value is None:
+        return NOTHING
+    for unit, unit_size in (("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6)):
+        if value >= unit_size:
+            return f"{value / unit_size:.3g} {unit}"
+    return f"{value / 1e-9:.3g} nJ"
 
 
 def size(octets: int) -> str:

@@ -32,6 +32,13 @@ def test_more_samples_than_there_are_are_all(cli: Callable, bundle: Path) -> Non
         assert counted == pytest.approx(metrics["steps"][-1]["synops_per_sample"], rel=0.01)  # without zero weights
 
 
+def test_the_bundle_has_the_same_numbers(cli: Callable, bundle: Path) -> None:
+    """The network that was converted, and the one read back from snn.onnx, cost the same."""
+    kept = json.loads((bundle / "metrics.json").read_bytes())["cost"]
+    document = json.loads(cli("cost", bundle, "--samples", str(kept["samples"]), "--json").out)
+    assert {name: value for name, value in document.items() if name not in ("schema", "bundle")} == kept
+
+
 @pytest.mark.parametrize("arguments", [["--samples", "0"], ["--energy-model", "none.yaml"], ["--data", "nowhere"]])
 def test_what_cannot_be_used_is_refused(cli: Callable, bundle: Path, arguments: list[str]) -> None:
     done = cli("cost", bundle, *arguments)
@@ -39,14 +46,21 @@ def test_what_cannot_be_used_is_refused(cli: Callable, bundle: Path, arguments: 
     assert "error[E0" in done.err
 
 
-@pytest.mark.parametrize(("target", "status"), [("speck", 1), ("loihi2", 0), ("spinnaker2", 0)])
-def test_a_chip_is_compared(cli: Callable, bundle: Path, target: str, status: int) -> None:
-    told = cli("cost", bundle, "--target", target)
+@pytest.mark.parametrize(
+    ("weights", "target", "status"),
+    [("float32", "loihi2", 1), ("int8", "loihi2", 1), ("int8", "speck", 1), ("int8", "spinnaker2", 0)],
+)
+def test_a_chip_is_compared(cli: Callable, job: list[str], work: Path, weights: str, target: str, status: int) -> None:
+    assert cli(*job, "--weights", weights, "--out", work / "net").status == 0
+    told = cli("cost", work / "net", "--target", target)
     assert told.status == status
-    table = [line for line in told.out.splitlines() if not line.startswith("[")]  # sources are as long as they are
-    assert max(map(len, table)) <= 80
-    document = json.loads(cli("cost", bundle, "--target", target, "--json").out)
-    assert (document["target"], document["fits"]) == (target, not status)
+    assert max(map(len, told.out.splitlines())) <= 80
+    assert "nobody ran it on the chip" in told.out
+    document = json.loads(cli("cost", work / "net", "--target", target, "--json").out)
+    assert (document["target"], document["fits"], document["ran_on_chip"]) == (target, not status, False)
+    measured = {row["what"]: row for row in document["rows"]}.get("potentials, as measured")
+    assert (measured is None) == (target == "spinnaker2" or weights == "float32")
+    assert all(row["source"] for row in document["rows"])
 
 
 def test_an_unknown_chip_is_refused(cli: Callable, bundle: Path) -> None:

@@ -75,7 +75,7 @@ def test_json_is_one_document(cli: Callable, job: list[str]) -> None:
     document = json.loads(result.out)
     assert result.status == 0
     assert document.pop("bundle") == "net_snn"
-    assert set(document) == KEYS | {"equivalence", "diagnosis", "curves"}
+    assert set(document) == KEYS | {"equivalence", "diagnosis", "curves", "cost"}
     assert [set(row) for row in document["steps"]] == [ROW, ROW]
     assert document == json.loads(Path("net_snn/metrics.json").read_bytes())
 

@@ -122,6 +122,17 @@ def test_membranes_that_stay_what_they_are_are_not_updated(nets: Any) -> None:
     assert cost["membrane_updates"] == 3 + (T - 1)  # the first step counts for all
 
 
+def test_potentials_are_told_in_the_unit_of_their_channel_before_a_reset(nets: Any) -> None:
+    net = nets.Net(2)
+    weights = torch.tensor([[0.375, 0.0], [0.0, -1.0]])  # 96 units of 1/256, and 64 of 1/64
+    graph = net.graph(net.relu(net.add(Linear(weights, None), "x")))
+    for x, largest in (([1.0, 0.0], 256 * (0.5 + 2 * 0.375)), ([1.0, 1.0], 64 * (T - 0.5))):
+        cost = measure_cost(network(graph), [torch.tensor([x])])
+        assert cost["layers"][0]["largest_potential_in_units"] == largest
+    other = graph.mapped(lambda tensor: tensor / 3)
+    assert measure_cost(network(other), [torch.ones(1, 2)])["layers"][0]["largest_potential_in_units"] is None
+
+
 @pytest.mark.parametrize("name", sorted(NEURONS))
 @pytest.mark.parametrize("schedule", [Schedule(T), Schedule(T, onset_delay=1), Schedule(T, warm_up=1.0)], ids=str)
 def test_every_neuron_and_schedule_has_a_cost(nets: ModuleType, name: str, schedule: Schedule) -> None:

@@ -1,6 +1,7 @@
 """Weights of 8 bits: few numbers a channel, moved by at most half a unit, and sums that are whole."""
 
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from snnconvert.graph import Role
 from snnconvert.network import NormalForm, Schedule, fixed_point, quantised, spiking_network
-from snnconvert.network.weights import LARGEST, eight_bits, units
+from snnconvert.network.weights import LARGEST, eight_bits, units, units_before
 from snnconvert.neurons import make_neuron
 from snnconvert.operators.convolution import Convolution
 from snnconvert.simulate import Simulator
@@ -72,3 +73,25 @@ def test_8_bit_convolutions_run_on_whole_numbers_with_the_same_answers(nets: Mod
     (plain,) = Simulator(network, fused=False).run(x, [9])
     assert all(torch.equal(count, plain.counts[name]) for name, count in whole.counts.items())
     assert any(count.any() for count in whole.counts.values())
+
+
+def test_units_in_front_of_neurons_are_those_of_what_meets_there(nets: Any) -> None:
+    def whole(*units: float, channels: int = 2) -> Convolution:
+        weight = torch.full((len(units), channels, 1, 1), 100.0) * torch.tensor(units).reshape(-1, 1, 1, 1)
+        return Convolution(weight, None, nets.window(1))
+
+    net = nets.Net(2, 4, 4)
+    first = net.relu("x", name="first")
+    net.relu(net.sum(net.add(whole(0.5, 0.25), first), net.add(whole(0.125, 1.0), first), first), name="met")
+    moved = net.subsample(net.add(whole(0.5, 0.25), "met"), 2)
+    net.relu(moved, name="moved")
+    net.relu(net.add(whole(1 / 3, 1.0, channels=6), "moved"), name="none")
+    network = spiking_network(NormalForm(net.graph("none"), {}), make_neuron("if", {}))
+    assert units_before(network, "first") is None
+    met, other = units_before(network, "met"), units_before(network, "moved")
+    assert met is not None
+    assert other is not None
+    assert met.flatten().tolist() == [0.125, 0.25]
+    assert set(other.flatten().tolist()) == {0.25}
+    assert (met + torch.zeros(2, 4, 4)).shape == (2, 4, 4)
+    assert units_before(network, "none") is None

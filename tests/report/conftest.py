@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from snnconvert.measure.energy import priced
+
 ACCURACIES = {1: 0.10, 2: 0.12, 4: 0.25, 8: 0.38, 16: 0.69, 32: 0.825}
 
 
@@ -44,7 +46,22 @@ def resnet20_metrics() -> dict[str, Any]:
         "steps": steps,
         "layers": layers,
         "macs_per_sample": {"ann": 40551040, "snn_first_layer": 442368},
+        "cost": resnet20_cost(),
     }
+
+
+def resnet20_cost() -> dict[str, Any]:
+    cost = {
+        "samples": 16,
+        "steps": 32,
+        "footprint": 1080268,
+        "connection_sparsity": 0.0097,
+        "activation_sparsity": 0.879,
+        "synaptic_operations": {"Effective_MACs": 411355.0, "Effective_ACs": 1.2e8, "Dense": 1173338304.0},
+        "membrane_updates": 6029179.4,
+        "layers": [],
+    }
+    return priced(cost, 40551040)
 
 
 def resnet20_context() -> dict[str, Any]:

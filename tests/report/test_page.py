@@ -103,7 +103,7 @@ def test_page_is_well_formed(context: dict[str, Any]) -> None:
     assert headings[0] == 1
     assert headings.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(headings))
-    assert outline.tags.count("caption") == outline.tags.count("table") == 6
+    assert outline.tags.count("caption") == outline.tags.count("table") == 8
     scopes = [value for name, value in outline.attributes if name == "scope"]
     assert len(scopes) == outline.tags.count("th")
     identifiers = [value for name, value in outline.attributes if name == "id"]
@@ -126,6 +126,15 @@ def test_page_says_what_was_measured(context: dict[str, Any]) -> None:
         "81.7 – 83.2 %",
     ):
         assert said in text, said
+
+
+def test_page_says_what_a_sample_costs(context: dict[str, Any]) -> None:
+    text = Outline(render_page(context)).text
+    for told in ("Of one sample, T = 32, mean of 16", "1,173,338,304", "87.90", "110 µJ", "x 0.589", "Horowitz"):
+        assert told in text
+    assert "no chip was measured" in text
+    del context["metrics"]["cost"]
+    assert "What it costs to run" not in Outline(render_page(context)).text
 
 
 def test_page_does_not_depend_on_the_order_of_keys(context: dict[str, Any]) -> None:
