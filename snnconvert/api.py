@@ -63,6 +63,8 @@ class Bundle:
     def simulate(self, x: "NDArray[np.float32] | torch.Tensor", steps: Sequence[int]) -> Iterator[Readout]:
         """Run the engine on preprocessed samples ``(N, ...)``; yield a readout at each of the steps, ascending.
 
+        A network of ``encoding="events"`` takes ``(N, T, ...)``, what arrives in each of its T steps.
+
         ``readout.estimate (N, ...)`` is the estimate of the ANN's output, ``readout.counts`` the spikes of each layer.
         All samples run to the end, also those that :meth:`evaluate` stops early in a network with a ``--stop`` margin.
 
@@ -71,6 +73,8 @@ class Bundle:
             UsageError: no steps, or not ascending ones from 1 on (E003).
         """
         shape = self.network.graph.input_shape
+        if self.network.bins is not None:
+            shape = (self.network.bins, *shape)
         given = torch.as_tensor(x, dtype=torch.float32)
         if tuple(given.shape[1:]) != shape or not len(given):
             raise DataError(

@@ -57,7 +57,6 @@ def metadata(conversion: Conversion) -> dict[str, Any]:
         "model": {"name": conversion.loaded.path.name, "sha256": conversion.loaded.sha256},
         "input": list(graph.input_shape),
         "classes": class_count(graph),
-        "encoding": "constant",
         "schedule": conversion.network.schedule_document,
         "steps": list(job.convert.steps),
         "preprocess": job.preprocess,

@@ -55,6 +55,7 @@ class ConvertOptions(Options):
     initial_potential: Annotated[float, Field(ge=0, lt=1)] = 0.5
     max_pool: Literal["exact", "gate", "average", "before"] = "exact"
     weights: Literal["float32", "bfloat16", "int8"] = "float32"
+    encoding: Literal["constant", "events"] = "constant"
     steps: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = (1, 2, 4, 8, 16, 32)
     onset_delay: Annotated[int, Field(ge=0, le=100_000)] = 0
     warm_up: Annotated[float, Field(ge=0, le=1000)] = 0.0

@@ -67,7 +67,8 @@ def cost_of(
     chosen = indices[:samples]
 
     def inputs() -> Iterator[torch.Tensor]:
-        for _, x in batches(dataset, np.asarray(chosen), evaluator.preprocessing, evaluator.shape, 16):
+        arguments = (dataset, np.asarray(chosen), evaluator.preprocessing, evaluator.shape, 16)
+        for _, x in batches(*arguments, steps=evaluator.bins):
             yield torch.from_numpy(x)
             progress.advance(len(x))
 
@@ -81,7 +82,7 @@ def cost_of_conversion(conversion: Conversion, progress: Progress) -> dict[str, 
     work = step_work(conversion.network) * (conversion.network.schedule.steps + conversion.network.latency)
     count = min(COUNTED, max(1, int(WORK / work)), len(conversion.evaluation))
     progress.stage("measure", count)
-    chosen = conversion.evaluation.between(0, count).batches(count, progress.advance)
+    chosen = conversion.evaluation.in_time(conversion.network.bins).between(0, count).batches(count, progress.advance)
     return priced(measure_cost(conversion.network, map(torch.from_numpy, chosen)), operations(conversion)["ann"])
 
 

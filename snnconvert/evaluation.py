@@ -11,6 +11,7 @@ from snnconvert.conversion import Conversion, Progress, class_count, operations
 from snnconvert.costing import cost_of_conversion
 from snnconvert.explanation import Subject, explain
 from snnconvert.measure import Answers, LayerErrors, Outcomes
+from snnconvert.network import whole
 from snnconvert.simulate import Simulator
 
 
@@ -67,7 +68,7 @@ class Bench:
         return Sums(outcomes, LayerErrors(network, self._axes), labelled)
 
     def measure(self, batch: np.ndarray, first: int) -> Sums:
-        """Run a batch, which begins at the sample ``first``, and return what it amounts to.
+        """Run a batch, as the engine takes it, which begins at the sample ``first``; return what it amounts to.
 
         Added up in the order of the samples, these sums have the same bits wherever each was measured.
 
@@ -76,13 +77,14 @@ class Bench:
         """
         network, sums = self._conversion.network, self.sums()
         x = torch.from_numpy(batch).to(self._device)
-        expected = self._conversion.loaded.reference.run(batch)
+        given = whole(x, network.encoding)
+        expected = self._conversion.loaded.reference.run(given.cpu().numpy())
         answers = Answers(self._conversion.job.convert.steps, expected)
         for readout in self._simulator.run(x, self._conversion.job.convert.steps, network.stop_lead):
             ended = answers.add(network, readout)
             if ended.any():
                 rates = {name: readout.rates[name][torch.from_numpy(ended)] for name in network.neurons}
-                sums.layers.add(self._ann, x[readout.samples[ended]], rates)
+                sums.layers.add(self._ann, given[readout.samples[ended]], rates)
         labels = self._conversion.evaluation.labels
         answers.give(sums.outcomes, None if labels is None else labels[first : first + len(batch)])
         return sums
@@ -95,7 +97,7 @@ def evaluate(
 
     What is kept of an earlier run, or of parts by other processes, is taken over; no bit depends on that.
     """
-    chosen, bench = conversion.evaluation, Bench(conversion, device)
+    chosen, bench = conversion.evaluation.in_time(conversion.network.bins), Bench(conversion, device)
     kept = (kept or Checkpoints()).of(conversion.network.digest)
     sums, parts, before = bench.sums(), kept.parts(progress.warn), kept.state(progress.warn)
     progress.stage("evaluate", len(chosen))
@@ -136,7 +138,7 @@ def evaluate_part(
     conversion: Conversion, device: torch.device, number: int, parts: int, progress: Progress, kept: Checkpoints
 ) -> None:
     """Simulate one of several parts of the evaluation set, whole batches of it, and keep what each batch amounts to."""
-    chosen, size = conversion.evaluation, conversion.job.eval.batch_size
+    chosen, size = conversion.evaluation.in_time(conversion.network.bins), conversion.job.eval.batch_size
     batches = -(-len(chosen) // size)
     start, stop = (min(len(chosen), each * batches // parts * size) for each in (number, number + 1))
     if start == stop:

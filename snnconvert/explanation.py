@@ -18,7 +18,7 @@ from snnconvert.config import Job
 from snnconvert.data import Selection
 from snnconvert.errors import SnnError
 from snnconvert.measure import Diagnosis, Nearness, add_bound, step_work
-from snnconvert.network import NormalForm, Schedule, SpikingNetwork
+from snnconvert.network import NormalForm, Schedule, SpikingNetwork, whole
 from snnconvert.recipes import recipe_of
 from snnconvert.report.advice import advice
 from snnconvert.report.quantities import suffixed
@@ -148,13 +148,16 @@ def _measured(
     bound, own = Nearness(steps, subject.classes), Nearness(steps, subject.classes)
     other, why = Nearness(steps, subject.classes), "it would take too long"
     simulators: dict[Simulator, Sequence[int]] = {}
-    if plan.others:
+    if network.bins is not None:
+        why = "input events come when they come"
+    elif plan.others:
         simulators, why = _other_schedule(subject, plan)
     simulator = Simulator(network, device)
-    for batch in chosen.batches(subject.batch, advance):
-        x = torch.from_numpy(batch).to(device)
+    for batch in chosen.in_time(network.bins).batches(subject.batch, advance):
+        presented = torch.from_numpy(batch).to(device)
+        x = whole(presented, network.encoding)
         expected = normal.run(x)
-        for readout in simulator.run(x, steps):
+        for readout in simulator.run(presented, steps):
             own.add(readout.t, readout.estimate, expected)
         diagnosis.add(x, readout.estimate, readout.rates)
         add_bound(bound, network, normal, x, steps)

@@ -91,7 +91,7 @@ def export(bundle: Path, wish: Wish, progress: Progress) -> dict[str, Any]:
     if wish.profile not in PROFILES:
         raise UsageError("E003", f"--nir-profile: no '{wish.profile}'", f"known: {', '.join(PROFILES)}")
     check_places(wish)
-    opened = open_bundle(bundle)
+    opened = _presented_as_a_whole(open_bundle(bundle))
     network, notes = approximated(opened.deployed.network, wish.approximate)
     for text in notes:
         progress.warn(f"{text}: another network than the bundle's, with an accuracy of its own")
@@ -112,6 +112,12 @@ def export(bundle: Path, wish: Wish, progress: Progress) -> dict[str, Any]:
         "notes": written,
         "verified": compared,
     }
+
+
+def _presented_as_a_whole(opened: Opened) -> Opened:
+    """Return a bundle whose network takes samples; a step of it is the same, whatever is presented over time."""
+    deployed = opened.deployed
+    return replace(opened, deployed=replace(deployed, network=replace(deployed.network, encoding="constant")))
 
 
 def check_places(wish: Wish) -> None:
@@ -171,7 +177,7 @@ class Format:
 def _write_nir(
     opened: Opened, network: SpikingNetwork, wish: Wish, notes: list[str]
 ) -> tuple[dict[Path, bytes], list[str]]:
-    content, written = nir_file(network, source_of(opened), wish.profile, notes)
+    content, written = nir_file(network, source_of(opened), wish.profile, notes, opened.deployed.about["encoding"])
     start = {n.initial_values[0] for n in network.neurons.values()}
     if network.potentials or start != {0.0}:
         written.append(
@@ -218,7 +224,7 @@ def _step_model(opened: Opened, network: SpikingNetwork) -> tuple[bytes, Mapping
     if network is deployed.network:
         return opened.content, deployed.about
     known = {name: each for name, each in deployed.about.items() if name not in ("states", "emitters", "network")}
-    content = step_model(network, known)
+    content = step_model(replace(network, encoding=deployed.about["encoding"]), known)
     return content, read_step_model(Path(STEP_MODEL), content, hashlib.sha256(content).hexdigest()).about
 
 
@@ -240,7 +246,7 @@ def _write_torch(
     opened: Opened, network: SpikingNetwork, wish: Wish, notes: list[str]
 ) -> tuple[dict[Path, bytes], list[str]]:
     about = {**source_of(opened), "approximations": notes}
-    text, weights = torch_files(network, about, wish.out.stem)
+    text, weights = torch_files(network, about, wish.out.stem, opened.deployed.about["encoding"])
     return dict(zip(_torch_places(wish.out), (weights, text), strict=True)), []
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -207,6 +208,7 @@ def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]
     classes = class_count(graph)
     check_classes(evaluation.dataset, classes)
     notes.append(f"samples are read as {calib.layout}; preprocessing: {preprocessing.describe()}")
+    check_encoding(job, (calib, evaluation), notes)
     if evaluation.layout != calib.layout:
         notes.append(f"evaluation samples are read as {evaluation.layout}")
     if job.eval.path is None:
@@ -218,6 +220,21 @@ def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]
     elif evaluation.dataset.labels is None:
         notes.append("no labels: agreement with the ANN stands in for accuracy")
     return calib, evaluation
+
+
+def check_encoding(job: Job, sets: Sequence[Selection], notes: list[str]) -> None:
+    """Refuse what cannot be presented as it is asked for (UsageError E003), and say how recordings are."""
+    if job.convert.encoding == "events":
+        if any(Preprocessing.parse(job.preprocess).mean):
+            hint = "leave mean out: the bias of a first layer can hold it"
+            raise UsageError("E003", "--encoding events: the mean that --preprocess subtracts is no event", hint)
+        for each in sets:
+            each.in_time(job.convert.steps[-1]).first(1)
+        notes.append(
+            f"recordings are cut into {job.convert.steps[-1]} steps of equal duration; row t has seen t of them"
+        )
+    elif any(each.dataset.recordings is not None for each in sets):
+        notes.append("recordings are summed to frames, the constant input of every step; --encoding events cuts them")
 
 
 def run_part(job: Job, number: int, parts: int, progress: Progress, kept: Checkpoints) -> None:

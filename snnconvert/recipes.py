@@ -83,6 +83,7 @@ def recipe_of(job: Job) -> Recipe:
         options.per_channel,
         options.max_pool,
         options.weights,
+        options.encoding,
     )
 
 
@@ -114,7 +115,9 @@ class Workshop:
         """Carry out a recipe, with corrections fitted on as many samples as are asked for and fit into memory."""
         normal = self._scaled(recipe)
         chosen = self.calib.part(self.fitted_on(recipe), self.job.seed) if recipe.correct else None
-        x = self._tensor(chosen.first(len(chosen))) if chosen is not None else torch.zeros(0)
+        x = torch.zeros(0)
+        if chosen is not None:
+            x = self._presented(chosen, shortened(recipe.try_on(self.graph)).bins)
         return normal, recipe.spiking(normal, self.statistics, x, advance)
 
     def told(self, recipe: Recipe, network: SpikingNetwork) -> list[str]:
@@ -185,12 +188,15 @@ class Workshop:
 
     @cached_property
     def _halves(self) -> tuple[Tensor, Tensor]:
-        fitting = MEMORY // bytes_a_sample(shortened(recipe_of(self.job).try_on(self.graph)))
+        tried = recipe_of(self.job).try_on(self.graph)
+        fitting = MEMORY // bytes_a_sample(shortened(tried))
         part = self.calib.part(2 * max(1, min(TRIED_ON, fitting)), self.job.seed)
-        x = part.first(len(part))
-        if len(x) < 2:
+        if len(part) < 2:
             raise UsageError("E003", "--method auto: one calibration sample; it needs two parts", "give more samples")
-        return self._tensor(x[::2]), self._tensor(x[1::2])
+        halves = (dataclasses.replace(part, indices=part.indices[first::2]) for first in (0, 1))
+        fitted, held_out = zip(halves, (shortened(tried).bins, tried.bins), strict=True)
+        return self._presented(*fitted), self._presented(*held_out)
 
-    def _tensor(self, x: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+    def _presented(self, chosen: Selection, bins: int | None) -> Tensor:
+        """Return samples as the engine takes them."""
+        return torch.from_numpy(np.ascontiguousarray(chosen.in_time(bins).first(len(chosen)))).to(self.device)

@@ -42,6 +42,7 @@ OPTIONS = {
     "initial_potential": "convert.initial_potential",
     "max_pool": "convert.max_pool",
     "weights": "convert.weights",
+    "encoding": "convert.encoding",
     "steps": "convert.steps",
     "seed": "seed",
     "skip_bad": "skip_bad",
@@ -99,6 +100,11 @@ Examples:
     "--weights",
     type=click.Choice(["float32", "bfloat16", "int8"]),
     help="What the hardware holds; int8 has a power of two a channel. [float32]",
+)
+@click.option(
+    "--encoding",
+    type=click.Choice(["constant", "events"]),
+    help="The input: a sample at each step, or an event recording as it comes. [constant]",
 )
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Samples simulated together. [16]")
 @click.option("--skip-bad", type=click.IntRange(0), metavar="N", help="Pass over up to N unreadable images. [0]")

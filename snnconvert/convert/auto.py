@@ -15,7 +15,7 @@ from torch import Tensor
 
 from snnconvert.convert.recipe import Recipe
 from snnconvert.graph import Graph
-from snnconvert.network import SpikingNetwork
+from snnconvert.network import SpikingNetwork, whole
 from snnconvert.neurons import Neuron, make_neuron
 from snnconvert.simulate import Simulator
 
@@ -61,11 +61,12 @@ def choose(
 ) -> Trial:
     """Return the best recipe for the neurons that a class of hardware can run.
 
-    ``convert`` turns a recipe into a network, fitted on other samples than ``held_out (N, ...)``; ``heard`` is told of
-    every trial.
+    ``convert`` turns a recipe into a network, fitted on other samples than ``held_out``, which are as the engine takes
+    them; ``heard`` is told of every trial.
     """
+    given = whole(held_out, base.encoding)
     with torch.no_grad():
-        expected = torch.cat([ann.run(held_out[i : i + BATCH]) for i in range(0, len(held_out), BATCH)])
+        expected = torch.cat([ann.run(given[i : i + BATCH]) for i in range(0, len(given), BATCH)])
     trials: list[Trial] = []
 
     def best(recipes: Sequence[Recipe]) -> Trial:

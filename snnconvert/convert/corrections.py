@@ -25,7 +25,7 @@ from snnconvert.calibrate.collect import channels_last
 from snnconvert.convert.refit import refit
 from snnconvert.errors import UsageError
 from snnconvert.graph import Node, Role
-from snnconvert.network import SpikingNetwork
+from snnconvert.network import SpikingNetwork, whole
 from snnconvert.simulate import LayerRun, Layerwise
 
 Correction = Literal["bias", "step-bias", "potential", "weights"]
@@ -53,9 +53,10 @@ def corrected(
     wanted: Iterable[str],
     advance: Callable[[int], None] = lambda _: None,
 ) -> SpikingNetwork:
-    """Return the network with its corrections, fitted on samples ``x (N, ...)``; ``advance`` hears of each layer done.
+    """Return the network with its corrections, fitted on samples ``x``; ``advance`` hears of each layer done.
 
-    ``axes`` tells the channels of each activation. Shapes and units of what is added: see SpikingNetwork.
+    These are as the engine takes them, of events in as many steps as ``shortened`` leaves.
+        ``axes`` tells the channels of each activation. Shapes and units of what is added: see SpikingNetwork.
 
     Raises:
         UsageError: see :func:`check_corrections`.
@@ -65,7 +66,7 @@ def corrected(
     if not wanted:
         return network
     run = Layerwise(shortened(network), x)
-    fit = _Fit(run, x, axes, wanted)
+    fit = _Fit(run, whole(x, network.encoding), axes, wanted)
 
     def visit(layer: LayerRun) -> None:
         fit.layer(layer)

@@ -13,6 +13,7 @@ from snnconvert.convert.method import METHODS, Task
 from snnconvert.fold.max_pool import Pooling
 from snnconvert.graph import Graph
 from snnconvert.network import (
+    Encoding,
     NormalForm,
     Schedule,
     SpikingNetwork,
@@ -38,6 +39,7 @@ class Recipe:
     per_channel: bool = True
     pooling: Pooling = "exact"
     weights: Weights = "float32"
+    encoding: Encoding = "constant"
 
     def try_on(self, graph: Graph) -> SpikingNetwork:
         """Convert a network with scales by chance, so that what cannot be converted so is refused at once.
@@ -48,7 +50,7 @@ class Recipe:
         """
         _ = METHODS[self.method]
         untried = normal_form(graph, random_scales(graph, self.per_channel))
-        network = spiking_network(untried, self.neuron, self.pooling, self.schedule)
+        network = spiking_network(untried, self.neuron, self.pooling, self.schedule, self.encoding)
         check_corrections(self.correct, network)
         return network
 
@@ -66,11 +68,11 @@ class Recipe:
     def spiking(
         self, normal: NormalForm, statistics: ActivationStatistics, x: Tensor, advance: Callable[[int], None]
     ) -> SpikingNetwork:
-        """Return the spiking network, corrected on samples ``x (N, ...)``, on the grid of fixed point.
+        """Return the spiking network, corrected on samples ``x``, on the grid of fixed point.
 
-        ``advance`` hears of each layer done.
+        These are as ``corrected`` takes them; ``advance`` hears of each layer done.
         """
-        network = spiking_network(normal, self.neuron, self.pooling, self.schedule)
+        network = spiking_network(normal, self.neuron, self.pooling, self.schedule, self.encoding)
         axes = {name: layer.axis for name, layer in statistics.layers.items()}
         # before corrections, so that these mend what rounding does to the means; and after, as they may change weights
         network = corrected(quantised(network, self.weights), x, axes, self.correct, advance)

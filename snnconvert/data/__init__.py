@@ -1,7 +1,8 @@
 """Calibration and evaluation sets: reading, preprocessing, sample ids, batches and the split.
 
-`preprocessing`, `formats` and `samples` (in this order) are also written into the evaluator of every bundle, byte for
-byte: they import nothing but the standard library, numpy, Pillow (late), each other and `snnconvert.errors`.
+`preprocessing`, `formats`, `recordings` and `samples` (in this order) are also written into the evaluator of every
+bundle, byte for byte: they import nothing but the standard library, numpy, Pillow and tonic (late), each other and
+`snnconvert.errors`.
 """
 
 from snnconvert.data.contents import file_digest, samples_digest

@@ -86,12 +86,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     and where it is not clear which array holds the samples.
     """
     with refusing(str(path)), zipfile.ZipFile(path) as archive:
-        members: dict[str, zipfile.ZipInfo] = {}
-        for member in archive.infolist():
-            name = member.filename.removesuffix(".npy")
-            if name in members:
-                raise DataError("E203", f"{path}: two members are named {name!r}")
-            members[name] = member
+        members = _npz_members(archive, path)
         samples: list[str] = [name for name in ("images", "x") if name in members]
         labels = [name for name in ("labels", "y") if name in members]
         if not samples and len(members) == 1 and not labels:
@@ -102,6 +97,23 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             raise DataError("E203", f"{path}: which array holds the samples? It has {holds}", hint)
         chosen = [_npz_member(archive, members[name], path) for name in samples + labels]
     return chosen[0], chosen[1] if labels else None
+
+
+def read_arrays(path: Path, names: Sequence[str], needed: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Return those arrays of an .npz file that have one of the names.
+
+    None are returned of a file of another format, or without all that are ``needed``.
+
+    Raises DataError E203 for anything unsafe, as `read_npz`.
+    """
+    with refusing(str(path)):
+        if not zipfile.is_zipfile(path):
+            return {}
+        with zipfile.ZipFile(path) as archive:
+            members = _npz_members(archive, path)
+            if not members.keys() >= {*needed}:
+                return {}
+            return {name: _npz_member(archive, members[name], path) for name in names if name in members}
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -262,6 +274,16 @@ def _npy_header(stream: io.BufferedIOBase, where: str) -> tuple[np.dtype, tuple[
     if not whole or len(shape) > 16 or type(fortran) is not bool:
         raise DataError("E203", f"{where}: got the shape {str(shape)[:80]}, expected whole numbers from 0")
     return np.dtype(kind), shape, fortran
+
+
+def _npz_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    members: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        name = member.filename.removesuffix(".npy")
+        if name in members:
+            raise DataError("E203", f"{path}: two members are named {name!r}")
+        members[name] = member
+    return members
 
 
 def _npz_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.ndarray:

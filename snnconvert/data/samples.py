@@ -1,6 +1,6 @@
 """Open calibration and evaluation sets, name their samples, split them and hand them out in batches.
 
-The evaluator carries this file unchanged, so it needs the standard library, numpy and the two files before it only.
+The evaluator carries this file unchanged, so it needs the standard library, numpy and the three files before it only.
 """
 
 import csv
@@ -26,6 +26,7 @@ from snnconvert.data.formats import (
     refusing,
 )
 from snnconvert.data.preprocessing import Preprocessing
+from snnconvert.data.recordings import SUFFIXES, Recordings, open_recordings, recordings_of_files
 from snnconvert.errors import DataError, UsageError
 
 _SPLIT_NAMES = {"train", "val", "valid", "validation", "test"}
@@ -41,7 +42,8 @@ class Dataset:
     """Samples, decoded on demand, with their labels if there are any.
 
     kind: the format, in words. labels: int64 (n,) class indices. classes: names of the class folders. Either `array`
-    (n, ...) holds all samples (perhaps memory-mapped), or `files` one image file a sample.
+    (n, ...) holds all samples (perhaps memory-mapped), or `files` one image file a sample, or `recordings` the events
+    of each.
     """
 
     path: str
@@ -50,19 +52,26 @@ class Dataset:
     classes: tuple[str, ...] | None = None
     array: np.ndarray | None = None
     files: tuple[str, ...] = ()
+    recordings: Recordings | None = None
 
     def __len__(self) -> int:
+        if self.recordings is not None:
+            return len(self.recordings)
         return len(self.files) if self.array is None else len(self.array)
 
     def sample(self, i: int) -> np.ndarray:
         """Return sample ``i`` decoded, before preprocessing: uint8 (H, W, 3) or (H, W) for an image file.
 
-        Raises DataError E202 if the image file cannot be read.
+        Of a recording it is the frame that counts all events. Raises DataError E202 if the file cannot be read.
         """
+        if self.recordings is not None:
+            return np.asarray(self.recordings.frames(i, 1)[0])
         return read_image(Path(self.files[i])) if self.array is None else self.array[i, ...]
 
     def origin(self, i: int) -> str:
         """Say where sample ``i`` comes from: its file, or its place in the array."""
+        if self.recordings is not None:
+            return self.recordings.origin(i)
         return self.files[i] if self.array is None else f"{self.path}: sample {i}"
 
 
@@ -70,14 +79,18 @@ def open_dataset(path: str | Path) -> Dataset:
     """Open a folder or a file of samples; ``PATH:train`` names one part of a folder that holds several.
 
     Understood: class folders of images, images with labels.csv (`file,class_index`) or without, .npz, .npy, IDX and
-    IDX.gz, CIFAR binary batches. Raises UsageError E001 for a path that is not there or not clear, DataError E201
-    for no samples, E203 for a broken file, E204 for labels that do not fit. Images are read later, one by one.
+    IDX.gz, CIFAR binary batches; event recordings in an .npz, or in class folders, one a file. Raises UsageError E001
+    for a path that is not there or not clear, DataError E201 for no samples, E203 for a broken file, E204 for labels
+    that do not fit. Images are read later, one by one.
     """
     place, part = place_of(str(path))
     if place.is_dir():
         return _open_folder(str(path), place, part)
     if not place.is_file():
         raise UsageError("E001", f"{path}: neither a file nor a folder")
+    found = open_recordings(place)
+    if found is not None:
+        return Dataset(str(path), "event recordings", found[1], recordings=found[0])
     return _of_array(str(path), *read_array_file(place))
 
 
@@ -116,17 +129,29 @@ def batches(
     input_shape: tuple[int, ...],
     batch_size: int,
     each: Each = map,
+    steps: int | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (indices, x) in the order given; x is float32 ``(n, *input_shape)``, finite, n at most ``batch_size``.
 
+    With ``steps``, x is ``(n, steps, *input_shape)``: what of a recording arrives in each step, so that the mean over
+    the steps is the sample.
+
     Image files are decoded and preprocessed one by one by ``each``, which may work ahead; what it holds and one batch
     are all that is in memory. Raises DataError E202 for an unreadable image, E204 for NaN, infinity or a shape that
-    does not fit, always naming the file or the sample; UsageError E003 for a batch size below 1.
+    does not fit, always naming the file or the sample; UsageError E003 for a batch size below 1, or for steps of what
+    is no recording.
     """
     if batch_size < 1:
         raise UsageError("E003", f"batch size: got {batch_size}, expected at least 1")
 
+    if steps is not None and dataset.recordings is None:
+        what = f"{dataset.path}: {dataset.kind}: no event recordings, which the network takes"
+        raise UsageError("E003", what, "--encoding constant presents samples as a constant current")
+
     def prepared(i: int) -> np.ndarray:
+        if steps is not None and dataset.recordings is not None:
+            frames = dataset.recordings.frames(i, steps).astype(np.float32)
+            return _prepared(dataset.origin(i), frames * np.float32(steps), preprocessing, input_shape)
         x = _prepared(dataset.origin(i), dataset.sample(i)[np.newaxis], preprocessing, input_shape)
         return np.asarray(x[0])
 
@@ -200,7 +225,7 @@ def _open_folder(path: str, folder: Path, part: str | None) -> Dataset:
         return _of_array(path, *read_array_file(parts[part][0]))
     names = [entry.name for entry in folders]
     listed = folder / "labels.csv" in files
-    if part is not None or (not listed and names and _SPLIT_NAMES.issuperset(names)):
+    if part is not None or (not listed and names and _SPLIT_NAMES.issuperset(map(str.lower, names))):
         raise _unclear(path, folder, part, names[:8])
     if listed:
         return _open_labels_csv(path, folder)
@@ -225,6 +250,9 @@ def _open_images(path: str, folder: Path, folders: list[Path], loose: list[str])
     for index, entry in enumerate(folders):
         images = _images_in(sorted(files_below(entry), key=os.fsencode))
         if not images and not loose:
+            events = {} if found else _recordings_in(folders)
+            if events:
+                return _open_recordings(path, folders, events)
             raise DataError("E201", f"{entry}: a class folder without images", "remove it, or put its images there")
         found += images
         labels += [index] * len(images)
@@ -238,6 +266,24 @@ def _open_images(path: str, folder: Path, folders: list[Path], loose: list[str])
         return Dataset(path, "image folder", files=tuple(files))
     classes = tuple(entry.name for entry in folders)
     return Dataset(path, "class folders", np.array(labels, np.int64), classes, files=tuple(files))
+
+
+def _recordings_in(folders: list[Path]) -> dict[Path, list[str]]:
+    """Return the files of class folders that may be recordings, of one kind."""
+    for suffix in SUFFIXES:
+        found = {entry: [str(file) for file in files_below(entry) if file.suffix == suffix] for entry in folders}
+        if any(found.values()):
+            return {entry: sorted(files, key=os.fsencode) for entry, files in found.items()}
+    return {}
+
+
+def _open_recordings(path: str, folders: list[Path], events: dict[Path, list[str]]) -> Dataset:
+    empty = next((entry for entry in folders if not events[entry]), None)
+    if empty is not None:
+        raise DataError("E201", f"{empty}: a class folder without recordings", "remove it, or put its recordings there")
+    labels = np.repeat(np.arange(len(folders)), [len(events[entry]) for entry in folders])
+    recordings = recordings_of_files(path, tuple(file for entry in folders for file in events[entry]))
+    return Dataset(path, "event recordings", labels, tuple(entry.name for entry in folders), recordings=recordings)
 
 
 def files_below(folder: Path) -> Iterator[Path]:

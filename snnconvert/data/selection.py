@@ -22,6 +22,7 @@ class Selection:
 
     workers: threads that decode images. skipped: what is wrong with the images of the set that were left out (of a
     set that serves twice, the calibration's part tells). names: `sample_id` of the samples, where they were needed.
+    bins: in how many steps recordings arrive; None where samples are told as a whole.
     """
 
     dataset: Dataset
@@ -31,6 +32,7 @@ class Selection:
     workers: int = 1
     skipped: tuple[str, ...] = ()
     names: Mapping[int, str] | None = None
+    bins: int | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -58,9 +60,12 @@ class Selection:
         return numbered(self.names[index] for index in self.indices.tolist())
 
     def first(self, count: int) -> np.ndarray:
-        """Return the first few samples, preprocessed, ``(N, ...)``."""
-        chosen = batches(self.dataset, self.indices[:count], self.preprocessing, self.shape, count, self._each)
-        return np.concatenate([x for _, x in chosen])
+        """Return the first few samples, preprocessed, ``(N, ...)``, or ``(N, bins, ...)``."""
+        return np.concatenate([*self.between(0, count).batches(count, lambda _: None)])
+
+    def in_time(self, bins: int | None) -> "Selection":
+        """Return the same samples as they arrive in so many steps, or as a whole."""
+        return replace(self, bins=bins)
 
     def part(self, count: int, seed: int) -> "Selection":
         """Return at most so many of the samples, chosen by a seeded hash."""
@@ -71,8 +76,12 @@ class Selection:
         return replace(self, indices=self.indices[start:stop])
 
     def batches(self, size: int, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
-        """Yield preprocessed samples ``(N, ...)``; ``advance(N)`` is called when a batch has been used."""
-        for _, x in batches(self.dataset, self.indices, self.preprocessing, self.shape, size, self._each):
+        """Yield preprocessed samples ``(N, ...)``, or ``(N, bins, ...)`` with what arrives in each step.
+
+        ``advance(N)`` is called when a batch has been used.
+        """
+        args = self.dataset, self.indices, self.preprocessing, self.shape, size, self._each, self.bins
+        for _, x in batches(*args):
             yield x
             advance(len(x))
 

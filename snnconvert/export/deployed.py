@@ -26,7 +26,7 @@ from snnconvert.load.ends import read_input
 from snnconvert.load.onnx_file import OnnxFile, decode, parse, validate
 from snnconvert.load.onnx_graph import build_graph
 from snnconvert.measure.fan_out import unpacked_numbers
-from snnconvert.network import SpikingNetwork
+from snnconvert.network import Encoding, SpikingNetwork
 from snnconvert.neurons import Neuron, make_neuron
 from snnconvert.neurons.neuron import DOMAIN
 
@@ -166,7 +166,10 @@ def _network(
         raise ValueError(f"pools '{pooling}'")
     scales = {name: _scale(each) for name, each in about["scales"].items() if name in neurons}
     lead = stop_lead_of(told)
-    network = SpikingNetwork(graph, neurons, scales, pooling, schedule_of(told), biases, potentials, lead)
+    encoding = about["encoding"]
+    if encoding not in get_args(Encoding):
+        raise ValueError(f"an input '{encoding}'")
+    network = SpikingNetwork(graph, neurons, scales, pooling, schedule_of(told), biases, potentials, lead, encoding)
     if network.latency != told["latency"]:
         raise ValueError(f"a latency of {told['latency']}")
     return network

@@ -60,7 +60,9 @@ def run_step_model(
 
 
 def run_window_model(content: bytes, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a whole-window model (see window_model.py); return its output, and the spikes of each node, summed.
+    """Present ``x (N, ...)`` at every step to a whole-window model (see window_model.py).
+
+    Returns its output, and the spikes of each node, summed.
 
     Raises:
         ModelError: see :func:`onnx_session`; or it does not run (E125).
@@ -68,7 +70,9 @@ def run_window_model(content: bytes, x: Tensor) -> tuple[Tensor, dict[str, Tenso
     session = onnx_session(content, "whole window")
     names = [value.name for value in session.get_outputs()]
     try:
-        found = dict(zip(names, session.run(names, {"input": x.numpy()}), strict=True))
+        expected = session.get_inputs()[0].shape
+        presented = at_every_step(x, expected[1]) if len(expected) > x.ndim else x
+        found = dict(zip(names, session.run(names, {"input": presented.numpy()}), strict=True))
     except Exception as problem:  # noqa: BLE001 - as above
         told = str(problem).splitlines()[0][:160]
         raise ModelError(
@@ -76,6 +80,11 @@ def run_window_model(content: bytes, x: Tensor) -> tuple[Tensor, dict[str, Tenso
         ) from None
     counts = {name.removeprefix("counts."): torch.from_numpy(found[name]) for name in names if "counts." in name[:7]}
     return torch.from_numpy(found["output"]), counts
+
+
+def at_every_step(x: Tensor, steps: int) -> Tensor:
+    """Return ``x (N, ...)`` as an input ``(N, steps, ...)`` of events, the same in each step."""
+    return x[:, None].repeat(1, steps, *[1] * (x.ndim - 1))
 
 
 def _initial(told: Mapping[str, Any], samples: int) -> Any:

@@ -78,6 +78,8 @@ class _Export:
             "layers": self.layers,
         }
         document = {**metadata, "states": self.states, "emitters": self.emitters, "network": read_back}
+        document["encoding"] = self.network.encoding
+        document["input_fan_out"] = packed(self.network.fan_out[self.graph.input].numpy())
         helper.set_model_props(model, {"snnconvert": json.dumps(document, sort_keys=True)})
         return model
 

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from snnconvert.errors import InternalError, ModelError, OutputError
+from snnconvert.export.session import at_every_step
 from snnconvert.export.torch_code import code_of, maximum
 from snnconvert.graph import Node
-from snnconvert.network import SpikingNetwork
+from snnconvert.network import Encoding, SpikingNetwork
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.operators.max_pooling import MaxPool
 
@@ -27,7 +28,7 @@ MODULE = '''\
 """A spiking network, written by snnconvert. Needs torch and safetensors; the weights lie beside this file.
 
     from {module} import SpikingNetwork
-    output, counts = SpikingNetwork()(x)          # x (N, ...), preprocessed; output as the ANN's; counts by layer
+    output, counts = SpikingNetwork()(x)          # x {samples}, preprocessed; output as the ANN's; counts by layer
 """
 
 import hashlib
@@ -44,9 +45,10 @@ LAYERS = {layers}
 
 
 class SpikingNetwork(torch.nn.Module):
-    """One time step after the other, with the input as a constant current."""
+    """One time step after the other, with the input as {presented}."""
 
     steps = {steps}
+    encoding = {encoding}
 
     def __init__(self, weights=None):
         super().__init__()
@@ -83,15 +85,29 @@ class SpikingNetwork(torch.nn.Module):
         """
         state, total = {{}} if state is None else state, 0
         for t in range(steps + {latency}):
-            output = self.step(x, state, t)
+            output = self.step({now}, state, t)
             if t >= {latency}:
                 total = total + output
         return total / steps, {{LAYERS[name[6:]]: count for name, count in state.items() if name.startswith("count.")}}
 '''
 
 
-def torch_files(network: SpikingNetwork, about: Mapping[str, Any], stem: str) -> tuple[bytes, bytes]:
+INPUTS: Mapping[Encoding, Mapping[str, str]] = {
+    "constant": {"samples": "(N, ...)", "presented": "a constant current", "now": "x"},
+    "events": {
+        "samples": "(N, steps, ...)",
+        "presented": "what arrives in each",
+        "now": "x[:, t] if t < x.shape[1] else torch.zeros_like(x[:, 0])",
+    },
+}
+
+
+def torch_files(
+    network: SpikingNetwork, about: Mapping[str, Any], stem: str, encoding: Encoding = "constant"
+) -> tuple[bytes, bytes]:
     """Return the text of the module ``stem.py``, and its weights for ``stem.safetensors``; see :func:`is_importable`.
+
+    ``encoding`` is what it takes, whatever the network's own.
 
     Raises:
         ModelError: the network holds what is not written as torch (E129).
@@ -115,6 +131,8 @@ def torch_files(network: SpikingNetwork, about: Mapping[str, Any], stem: str) ->
         body="\n".join(f"        {line}" for line in written.lines),
         output=written.values[network.graph.output],
         latency=network.latency,
+        encoding=repr(encoding),
+        **INPUTS[encoding],
     )
     return text.encode(), weights
 
@@ -198,7 +216,10 @@ class _Module:
 def run_module(
     text: bytes, weights: bytes, x: Tensor, steps: int
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """Run a module that was written here; return its output, the spikes of each layer, summed, and its state."""
+    """Present ``x (N, ...)`` at every step to a module that was written here.
+
+    Returns its output, the spikes of each layer, summed, and its state.
+    """
     with tempfile.TemporaryDirectory(prefix="snnconvert-") as folder:
         path = Path(folder) / "exported.py"
         path.write_bytes(text)
@@ -210,5 +231,6 @@ def run_module(
         beside = path.with_suffix(".safetensors")
         beside.write_bytes(weights)
         state: dict[str, Tensor] = {}
-        output, counts = module.SpikingNetwork(beside)(x, steps, state)
+        presented = x if module.SpikingNetwork.encoding == "constant" else at_every_step(x, steps)
+        output, counts = module.SpikingNetwork(beside)(presented, steps, state)
     return output, counts, {node: state[name] for name, node in module.LAYERS.items()}

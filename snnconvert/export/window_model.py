@@ -1,7 +1,8 @@
 """A step model inside an ONNX Scan over time, so that one call runs the whole window.
 
-Input ``input (N, ...)``, outputs ``output (N, ...)`` behind the last of the steps, ``outputs (steps, N, ...)`` behind
-each, and ``counts.<node>``, the spikes of each layer, summed. States begin inside the model, for any batch.
+Input ``input (N, ...)``, or ``(N, T, ...)`` of a network that takes events; outputs ``output (N, ...)`` behind the last
+of the steps, ``outputs (steps, N, ...)`` behind each, and ``counts.<node>``, the spikes of each layer, summed. States
+begin inside the model, for any batch.
 """
 
 from collections.abc import Mapping
@@ -24,17 +25,35 @@ def window_model(content: bytes, about: Mapping[str, Any], steps: int) -> bytes:
     states = [(old, told["next"]) for old, told in about["states"].items()]
     emitters = {name: told["node"] for name, told in about["emitters"].items()}
     nodes, weights = _beginning(about, steps)
-    body = _body(step.graph, known, states, emitters)
+    in_time = about["encoding"] == "events"
+    body = _body(step.graph, known, states, emitters, in_time)
     carried = [f"{PREFIX}begin.{old}" for old, _ in states] + [f"{PREFIX}zero.{name}" for name in emitters]
     for name in emitters:
         whole, sizes = f"{PREFIX}shape.{name}", f"{PREFIX}sizes.{name}"
         weights.append(numpy_helper.from_array(np.asarray(_sizes(known[name]), np.int64), sizes))
         nodes.append(helper.make_node("Concat", [f"{PREFIX}batch", sizes], [whole], axis=0))
         nodes.append(helper.make_node("Expand", [f"{PREFIX}nothing", whole], [f"{PREFIX}zero.{name}"]))
+    sequences, given = [f"{PREFIX}steps"], known["input"]
+    if in_time:
+        sequences.append(f"{PREFIX}frames")
+        shape = ["N", about["schedule"]["T"], *_sizes(given)]
+        given = helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
+        rank = len(shape)
+        over = np.zeros(2 * rank, np.int64)  # behind the recording nothing arrives
+        over[rank] = steps - about["schedule"]["T"]
+        weights.append(numpy_helper.from_array(over, f"{PREFIX}over"))
+        order = [1, 0, *range(2, rank)]
+        nodes.append(helper.make_node("Transpose", ["input"], [f"{PREFIX}arriving"], perm=order))
+        nodes.append(helper.make_node("Pad", [f"{PREFIX}arriving", f"{PREFIX}over"], [f"{PREFIX}frames"]))
     finals = [f"{PREFIX}final.{old}" for old, _ in states] + [f"counts.{node}" for node in emitters.values()]
     nodes.append(
         helper.make_node(
-            "Scan", [*carried, f"{PREFIX}steps"], [*finals, "outputs"], body=body, num_scan_inputs=1, name="time"
+            "Scan",
+            [*carried, *sequences],
+            [*finals, "outputs"],
+            body=body,
+            num_scan_inputs=len(sequences),
+            name="time",
         )
     )
     nodes.append(helper.make_node("Gather", ["outputs", f"{PREFIX}last"], ["output"], axis=0))
@@ -45,7 +64,7 @@ def window_model(content: bytes, about: Mapping[str, Any], steps: int) -> bytes:
         helper.make_tensor_value_info(f"counts.{node}", TensorProto.FLOAT, ["N", *_sizes(known[name])])
         for name, node in emitters.items()
     ]
-    graph = helper.make_graph(nodes, step.graph.name, [known["input"]], results, [*step.graph.initializer, *weights])
+    graph = helper.make_graph(nodes, step.graph.name, [given], results, [*step.graph.initializer, *weights])
     model = helper.make_model(
         graph,
         functions=list(step.functions),
@@ -82,8 +101,9 @@ def _body(
     known: Mapping[str, onnx.ValueInfoProto],
     states: list[tuple[str, str]],
     emitters: Mapping[str, str],
+    in_time: bool,
 ) -> onnx.GraphProto:
-    """Return the step as the body of the Scan; it reads input and weights from around it."""
+    """Return the step as the body of the Scan; it reads weights from around it, and the input unless that varies."""
     inputs = [known[old] for old, _ in states]
     outputs = [known[new] for _, new in states]
     nodes = list(step.node)
@@ -93,18 +113,22 @@ def _body(
         outputs.append(helper.make_tensor_value_info(after, TensorProto.FLOAT, ["N", *_sizes(known[name])]))
         nodes.append(helper.make_node("Add", [before, name], [after]))
     inputs.append(helper.make_tensor_value_info("step", TensorProto.INT64, []))
+    if in_time:
+        frame = ["N", *_sizes(known["input"])]
+        inputs.append(helper.make_tensor_value_info(f"{PREFIX}input", TensorProto.FLOAT, frame))
     read = helper.make_tensor_value_info(f"{PREFIX}output", TensorProto.FLOAT, ["N", *_sizes(known["output"])])
     nodes.append(helper.make_node("Identity", ["output"], [read.name]))
-    renamed = [_inside(node) for node in nodes]
+    names = {"output": f"{PREFIX}now"} | ({"input": f"{PREFIX}input"} if in_time else {})
+    renamed = [_inside(node, names) for node in nodes]
     return helper.make_graph(renamed, "step", inputs, [*outputs, read])
 
 
-def _inside(node: onnx.NodeProto) -> onnx.NodeProto:
-    """Return a node with ``output`` renamed, which is the whole model's."""
+def _inside(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
+    """Return a node with those values renamed that are the whole model's."""
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
-    copy.input[:] = [f"{PREFIX}now" if value == "output" else value for value in node.input]
-    copy.output[:] = [f"{PREFIX}now" if value == "output" else value for value in node.output]
+    copy.input[:] = [names.get(value, value) for value in node.input]
+    copy.output[:] = [names.get(value, value) for value in node.output]
     return copy
 
 

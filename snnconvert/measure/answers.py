@@ -57,7 +57,7 @@ class Answers:
 
 
 def _events(network: SpikingNetwork, events: Mapping[str, Tensor]) -> tuple[float, float]:
-    """Return how many events there were, and how many SynOps they caused."""
+    """Return how many events the network's own layers sent, and how many SynOps these and the input's caused."""
     by_neuron = {name: each.sum(0, dtype=torch.float64).cpu() for name, each in events.items()}
-    spikes = sum(float(count.sum()) for count in by_neuron.values())
+    spikes = sum(float(count.sum()) for name, count in by_neuron.items() if name != network.graph.input)
     return spikes, sum(float((count * network.fan_out[name]).sum()) for name, count in by_neuron.items())

@@ -72,11 +72,11 @@ class Watched:
 
 
 def measure_cost(network: SpikingNetwork, batches: Iterable[Tensor]) -> dict[str, Any]:
-    """Run batches ``(N, ...)`` at the network's T and return what a sample costs, with NeuroBench's names.
+    """Run batches, as the engine takes them, at the network's T; return what a sample costs, in NeuroBench's names.
 
     Connections are counted to the next neuron, pool or output, border included; only those whose weight is not zero
-    are effective. The current that the input makes is computed once. Weights add up behind binary and signed spikes,
-    and multiply behind graded ones.
+    are effective. The current that a constant input makes is computed once. Weights add up behind binary and signed
+    spikes, and multiply behind graded ones.
     """
     schedule = network.schedule
     firing = [node.name for node in network.stateful if node.name in network.neurons]
@@ -105,7 +105,7 @@ def measure_cost(network: SpikingNetwork, batches: Iterable[Tensor]) -> dict[str
         "synaptic_operations": {
             "Effective_MACs": analog / samples + graded_macs(network) * schedule.firing_steps(0) + multiplied,
             "Effective_ACs": sum(done.values()) - multiplied,
-            "Dense": float(every[network.graph.input].sum())
+            "Dense": (network.bins or 1) * float(every[network.graph.input].sum())
             + sum(schedule.firing_steps(network.depths[name]) * float(every[name].sum()) for name in done),
         },
         "membrane_updates": sum(each["membrane_updates"] for each in layers),

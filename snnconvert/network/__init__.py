@@ -3,10 +3,11 @@
 from snnconvert.network.fixed_point import fixed_point, on_grid
 from snnconvert.network.normal_form import NormalForm, normal_form
 from snnconvert.network.schedule import Schedule
-from snnconvert.network.spiking import SpikingNetwork, Traffic, spiking_network
+from snnconvert.network.spiking import Encoding, SpikingNetwork, Traffic, spiking_network, whole
 from snnconvert.network.weights import Weights, quantised
 
 __all__ = [
+    "Encoding",
     "NormalForm",
     "Schedule",
     "SpikingNetwork",
@@ -17,4 +18,5 @@ __all__ = [
     "on_grid",
     "quantised",
     "spiking_network",
+    "whole",
 ]

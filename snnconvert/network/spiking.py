@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,16 +18,23 @@ from snnconvert.network.pooling import before_neurons, pool_notes
 from snnconvert.network.schedule import Schedule
 from snnconvert.neurons import Neuron
 
+Encoding = Literal["constant", "events"]  # how a sample is presented
 PLAIN = Schedule(1)  # all layers fire from the first step on, and go on for ever
 
 
 class Traffic(Enum):
     """What a value is while the network runs."""
 
+    EVENTS = "input events"  # what of a recording arrives in a step: most of it is zero
     CONSTANT = "constant"  # depends on the input alone, which does not change: computed once
     SPIKES = "spikes"  # 0 or 1
     CURRENT = "current"  # a weighted sum of spikes, on its way to a neuron
     GRADED = "graded current"  # a weighted sum that meets more weights or a maximum before any neuron
+
+
+def whole(x: Tensor, encoding: Encoding) -> Tensor:
+    """Return samples as the ANN takes them ``(N, ...)``: of what arrives over time ``(N, T, ...)``, the mean."""
+    return x.mean(1) if encoding == "events" else x
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,8 @@ class SpikingNetwork:
 
     ``stop_lead`` is the lead of the best class, in the sum of outputs over the steps, that settles a sample, which then
     need not run on; None where all run to the end.
+
+    ``encoding`` tells what the input is: a sample, at every step, or what of a recording arrives in each step.
     """
 
     graph: Graph
@@ -49,6 +59,12 @@ class SpikingNetwork:
     biases: Mapping[str, Tensor] = field(default_factory=dict)
     potentials: Mapping[str, Tensor] = field(default_factory=dict)
     stop_lead: float | None = None
+    encoding: Encoding = "constant"
+
+    @property
+    def bins(self) -> int | None:
+        """In how many steps a sample arrives ``(N, bins, ...)``; None where it is presented as a whole ``(N, ...)``."""
+        return self.schedule.steps if self.encoding == "events" else None
 
     @cached_property
     def digest(self) -> str:
@@ -61,7 +77,7 @@ class SpikingNetwork:
 
         self.graph.mapped(add)
         nodes = [(node.name, node.inputs, type(node.operator).__name__) for node in self.graph.nodes]
-        rest = sorted(self.neurons.items()), self.pooling, self.schedule, self.stop_lead
+        rest = sorted(self.neurons.items()), self.pooling, self.schedule, self.stop_lead, self.encoding
         found.update(repr((nodes, self.graph.shapes, rest)).encode())
         for tensors in (self.scales, self.biases, self.potentials):
             for name, values in sorted(tensors.items()):
@@ -97,6 +113,8 @@ class SpikingNetwork:
     def resting(self) -> dict[str, Tensor]:
         """For every value that changes with time, what it is while nothing fires, ``(1, ...)``: that of its biases."""
         found: dict[str, Tensor] = {}
+        if self.bins is not None:
+            found[self.graph.input] = torch.zeros(1, *self.graph.input_shape)
         for node in self.graph.nodes:
             if self.traffic[node.name] is Traffic.CONSTANT:
                 continue
@@ -113,9 +131,18 @@ class SpikingNetwork:
         return found
 
     @cached_property
+    def input_is_read(self) -> bool:
+        """Whether the input reaches the output on a path without neurons."""
+        reached = {self.graph.input}
+        for node in self.graph.nodes:
+            if node.name not in self.neurons and not reached.isdisjoint(node.inputs):
+                reached.add(node.name)
+        return self.graph.output in reached
+
+    @cached_property
     def traffic(self) -> dict[str, Traffic]:
         """For every value, what it is."""
-        kinds = {self.graph.input: Traffic.CONSTANT}
+        kinds = {self.graph.input: Traffic.CONSTANT if self.bins is None else Traffic.EVENTS}
         weighed = {self.graph.input: False}  # has passed through weights since the last neuron
         for node in self.graph.nodes:
             kinds[node.name] = _traffic(node, [kinds[value] for value in node.inputs])
@@ -210,13 +237,17 @@ def _traffic(node: Node, inputs: list[Traffic]) -> Traffic:
 
 
 def spiking_network(
-    normal: NormalForm, neuron: Neuron, pooling: Pooling = "exact", schedule: Schedule = PLAIN
+    normal: NormalForm,
+    neuron: Neuron,
+    pooling: Pooling = "exact",
+    schedule: Schedule = PLAIN,
+    encoding: Encoding = "constant",
 ) -> SpikingNetwork:
     """Put a layer of neurons in the place of every activation, and a form in time in that of every max pool.
 
     Raises:
         ModelError: there is no activation (E119): nothing would spike; a pool that cannot be run so (E118).
-        UsageError: the neuron cannot follow the schedule (E003).
+        UsageError: the neuron, or the encoding, cannot follow the schedule (E003).
     """
     if not normal.graph.activations:
         raise ModelError(
@@ -228,8 +259,14 @@ def spiking_network(
     if waits and not neuron.keeps_charge:
         option = "--onset-delay" if schedule.onset_delay else "--warm-up"
         raise UsageError("E003", f"{option}: a neuron '{neuron.name}' that may not fire loses what it would have sent")
+    if encoding == "events" and schedule.readout_from:
+        raise UsageError(
+            "E003",
+            "--readout-from: with --encoding events the first steps bring a part of the sample",
+            "--warm-up lets layers wait, and no step is left out",
+        )
     neurons = {node.name: neuron for node in normal.graph.activations}
-    network = SpikingNetwork(normal.graph, neurons, normal.scales, pooling, schedule)
+    network = SpikingNetwork(normal.graph, neurons, normal.scales, pooling, schedule, encoding=encoding)
     for name, form in network.pools.items():
         kind = network.traffic[network.graph.by_name[name].inputs[0]]
         what = f"node '{name}' (MaxPool)"
@@ -240,6 +277,9 @@ def spiking_network(
             )
         if schedule.onset_delay and kind is not Traffic.SPIKES and form != "average":
             raise ModelError("E118", f"{what}: a maximum of currents cannot be delayed", "--onset-delay 0")
+    if schedule.onset_delay and encoding == "events" and network.input_is_read:
+        what = f"node '{network.graph.output}': the input reaches the output beside the neurons, which are delayed"
+        raise ModelError("E118", what, "--onset-delay 0, or --encoding constant")
     if schedule.onset_delay:
         _ = network.resting  # refuses what cannot be delayed
     return network

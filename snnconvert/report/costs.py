@@ -12,7 +12,7 @@ def measure_rows(cost: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     done = section(cost, "synaptic_operations")
     return [
         ("Effective_ACs", _whole(done.get("Effective_ACs")), "additions that spikes cause"),
-        ("Effective_MACs", _whole(done.get("Effective_MACs")), "the input once, and graded spikes"),
+        ("Effective_MACs", _whole(done.get("Effective_MACs")), "what input and graded spikes cause"),
         ("Dense", _whole(done.get("Dense")), "if everything fired at every step"),
         ("membrane_updates", _whole(cost.get("membrane_updates")), "potentials that change"),
         ("activation_sparsity", percent(number(cost.get("activation_sparsity"))), "neurons and steps without spike"),

@@ -8,6 +8,7 @@ CARRIED = (
     "errors.py",
     "data/preprocessing.py",
     "data/formats.py",
+    "data/recordings.py",
     "data/samples.py",
     "measure/fan_out.py",
     "measure/outcomes.py",

@@ -20,7 +20,7 @@ from snnconvert.errors import DataError, OutputError, SnnError, UsageError
 from snnconvert.measure.fan_out import unpacked, unpacked_numbers
 from snnconvert.measure.outcomes import Outcomes, top1
 from snnconvert.neurons.events import event_count
-from snnconvert.simulate.stopping import settled
+from snnconvert.simulate.stopping import check_steps, settled
 
 
 class Evaluator:
@@ -43,8 +43,11 @@ class Evaluator:
             self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             self.about = _checked(json.loads(self.session.get_modelmeta().custom_metadata_map["snnconvert"]))
             self.shape: tuple[int, ...] = tuple(self.about["input"])
+            schedule = self.about["schedule"]
             self.preprocessing = Preprocessing.parse(self.about["preprocess"])
             self.fan_out = {name: unpacked(each["fan_out"]) for name, each in self.about["emitters"].items()}
+            self.input_fan_out = unpacked(self.about["input_fan_out"])
+            self.bins = schedule["T"] if self.about["encoding"] == "events" else None
             self.latency = int(self.about["schedule"]["latency"])
             self._inputs = {value.name: value.shape for value in self.session.get_inputs()}
             self._outputs = [value.name for value in self.session.get_outputs()]
@@ -58,6 +61,8 @@ class Evaluator:
     def steps(self, x: np.ndarray) -> Generator[dict[str, np.ndarray], np.ndarray | None, None]:
         """Present a batch ``(N, ...)`` at every step and yield all outputs of each step, without end.
 
+        Of input events ``(N, T, ...)`` each step gets what arrives in it, and nothing once they are over.
+
         What is sent back tells which samples go on, ``(N,)``.
         """
         try:
@@ -69,7 +74,8 @@ class Evaluator:
             raise _damaged(self.path, problem) from None
         step = 0
         while True:
-            feed = {"input": x, "step": np.asarray(step, np.int64), **states}
+            now = x if self.bins is None else x[:, step] if step < self.bins else np.zeros_like(x[:, 0])
+            feed = {"input": now, "step": np.asarray(step, np.int64), **states}
             try:
                 given = {name: value for name, value in feed.items() if name in self._inputs}
                 found = dict(zip(self._outputs, self.session.run(self._outputs, given), strict=True))
@@ -103,6 +109,10 @@ class Evaluator:
             if len(running):
                 found = run.send(going)
                 going = None
+                at = step + self.latency - 1
+                if self.bins is not None and at < self.bins:
+                    arrived = (x[running, at] != 0).sum(0, dtype=np.float64)
+                    used += float((arrived * self.input_fan_out).sum())
                 for name, connections in self.fan_out.items():
                     about = self.about["emitters"][name]
                     by_neuron = event_count(found[name], about["cost"], about["bits"]).sum(0, dtype=np.float64)
@@ -165,14 +175,10 @@ class Evaluator:
         known = self.stored()
         stored = dict(zip(known["id"].tolist(), known["ann"].tolist(), strict=True))
         schedule = self.about["schedule"]
-        if schedule["onset_delay"] and steps[-1] > schedule["T"]:
-            raise UsageError(
-                "E003",
-                f"--steps: {steps[-1]} steps, but with an onset delay the network fires for {schedule['T']}",
-                "convert it with these --steps",
-            )
+        check_steps(steps[-1], schedule["T"], schedule["onset_delay"], self.about["encoding"])
         outcomes, done = Outcomes(steps, self.about["classes"], schedule), 0
-        for chosen, x in batches(dataset, indices, self.preprocessing, self.shape, self.about["batch_size"]):
+        arguments = (dataset, indices, self.preprocessing, self.shape, self.about["batch_size"])
+        for chosen, x in batches(*arguments, steps=self.bins):
             answers, spikes, synops, taken = self.answers(x, steps)
             ann = np.array([stored.get(name, -1) for name in ids[done : done + len(x)]], np.int32)
             ann = np.broadcast_to(ann.reshape(-1, *[1] * (answers.ndim - 2)), answers.shape[1:])
@@ -193,7 +199,7 @@ def _damaged(path: Path, problem: Exception) -> OutputError:
 def _checked(about: Any) -> dict[str, Any]:
     """Return the metadata of snn.onnx; ValueError where it is not what the conversion writes."""
     kinds: dict[str, type] = dict.fromkeys(("preprocess", "states", "emitters", "schedule", "macs"), dict)
-    kinds |= {"input": list, "steps": list, "batch_size": int}
+    kinds |= {"input": list, "steps": list, "batch_size": int, "encoding": str, "input_fan_out": dict}
     for name, kind in kinds.items():
         if not isinstance(about, dict) or not isinstance(about.get(name), kind):
             raise ValueError(f"metadata: '{name}' is missing or wrong")

@@ -12,9 +12,9 @@ from snnconvert.calibrate.collect import channels_last
 from snnconvert.graph import Graph
 from snnconvert.network import SpikingNetwork
 from snnconvert.simulate.buffers import Buffers
+from snnconvert.simulate.evaluations import Evaluation
 from snnconvert.simulate.layers import ALWAYS, Flow, Layer, NeuronLayer, flat, ordered
 from snnconvert.simulate.pools import pool_layer
-from snnconvert.simulate.synapses import Evaluation
 
 
 class Span(NamedTuple):
@@ -50,12 +50,15 @@ class Plan:
 class Blocks:
     """A batch of ``samples`` after its first ``now`` steps: the state of its layers.
 
-    ``constants`` are the values that do not change; ``output`` is the network's in the last block, None where nothing
-    arrived there.
+    ``constants`` are the values that do not change; ``events (N, bins, ...)`` what of the input arrives in each step,
+    and ``arrived (N, ...)`` how many of its values were not zero. ``output`` is the network's in the last block, None
+    where nothing arrived there.
     """
 
-    def __init__(self, plan: Plan, constants: Mapping[str, Tensor], samples: int) -> None:
+    def __init__(self, plan: Plan, constants: Mapping[str, Tensor], samples: int, events: Tensor | None = None) -> None:
         self.constants, self.samples = constants, samples
+        self.arrived = torch.zeros(samples, *plan.graph.input_shape, device=plan.device)
+        self._events = events
         self.layers: dict[str, Layer] = {}
         self.now = 0
         self.output: Span | None = None
@@ -66,6 +69,7 @@ class Blocks:
     def advance(self, steps: int) -> None:
         """Take a block of steps."""
         plan = self._plan
+        self._receive(steps)
         for node in plan.nodes:
             span = self._evaluate(node, (self.now, self.now + steps))
             if span is not None:
@@ -78,8 +82,18 @@ class Blocks:
         self._spans.clear()
         self.now += steps
 
+    def _receive(self, steps: int) -> None:
+        """Let what arrives of the input in a block of steps be a value in these."""
+        if self._events is None or self.now >= self._events.shape[1]:
+            return
+        now = self._events[:, self.now : self.now + steps].transpose(0, 1)
+        self.arrived += (now != 0).sum(0)
+        self._spans[self._plan.graph.input] = Span(self.now, self.now + len(now), channels_last(now.flatten(0, 1)))
+
     def keep(self, samples: Tensor) -> None:
         """Go on with these samples only."""
+        self.arrived = self.arrived[samples]
+        self._events = None if self._events is None else self._events[samples]
         self.constants = {name: ordered(value[samples]) for name, value in self.constants.items()}
         self.samples = len(samples)
         for layer in self.layers.values():

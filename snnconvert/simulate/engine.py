@@ -2,8 +2,8 @@
 
 Memory does not grow with T. What does not change over time is computed once a batch, and what is linear behind the last
 spikes only when it is read; under an onset delay a layer is computed only in the steps in which it has input, and under
-one of T steps once (see sequential.py). On a CPU spikes are weighted event by event (see synapses.py), so that a result
-has the same bits whatever block, batch or thread it is computed in.
+one of T steps once (see sequential.py). On a CPU spikes are weighted event by event (see evaluations.py): a result
+has the same bits, whatever block, batch or thread it is computed in.
 """
 
 import dataclasses
@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnconvert.calibrate.collect import channels_last
-from snnconvert.errors import UsageError
 from snnconvert.graph import Node
 from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.simulate.blocks import Blocks, Plan
+from snnconvert.simulate.evaluations import Evaluation, event_evaluations, plain_evaluations
 from snnconvert.simulate.layers import NeuronLayer
 from snnconvert.simulate.readout import LinearReadout, SteppedReadout, ahead_of_neurons, linear_tail
 from snnconvert.simulate.sequential import Counts, Sequential, is_sequential
-from snnconvert.simulate.stopping import settled
-from snnconvert.simulate.synapses import Evaluation, event_evaluations, plain_evaluations
+from snnconvert.simulate.stopping import check_steps, settled
 
 BLOCK = 8  # time steps that go through the network together, at most
 ROOM = 2**25  # and bytes of the largest value in a block: its spikes, or its currents where these are written down
@@ -38,8 +37,9 @@ class Readout:
     """The network after ``t`` steps of the readout.
 
     ``output`` is the sum of its outputs ``(N, ...)``, or the last one where rates are ``decoded``; for every emitter
-    ``counts`` has the sums of spikes and ``events`` the events so far; ``rates`` those that its readers were told.
-    All are of the ``samples`` of the batch, by number, that ran so far; the ``settled`` ones of these leave it.
+    ``counts`` has the sums of spikes and ``events`` the events so far, also of an input that consists of events;
+    ``rates`` those that its readers were told. All are of the ``samples`` of the batch, by number, that ran so far; the
+    ``settled`` ones of these leave it.
     """
 
     t: int
@@ -151,20 +151,17 @@ class Simulator:
     def run(self, x: Tensor, steps: Sequence[int], stop_lead: float | None = None) -> Iterator[Readout]:
         """Present a batch ``(N, ...)`` as a constant current and yield a readout at each of the steps (ascending).
 
+        A network that takes events is given ``(N, T, ...)``, what arrives in each of its T steps.
+
         The tensors of a readout are the simulation's own: they change when the next one is asked for. With a
         ``stop_lead``, samples leave at the readout at which the best class leads the second by so much in the sum of
         outputs ``(N, classes)``, and there are no more readouts when none is left. Where layers run one after the
         other, all steps but the last layer's are over before the first readout, and no sample leaves.
 
         Raises:
-            UsageError: under an onset delay, more steps than the network was made for (E003).
+            UsageError: under an onset delay, or of events, more steps than the network was made for (E003).
         """
-        if self.schedule.onset_delay and max(steps) > self.schedule.steps:
-            raise UsageError(
-                "E003",
-                f"--steps: {max(steps)} steps, but with an onset delay the network fires for {self.schedule.steps}",
-                "convert it with these --steps",
-            )
+        check_steps(max(steps), self.schedule.steps, self.schedule.onset_delay, self.network.encoding)
         parts = x.tensor_split(self._threads(len(x)))
         if len(parts) == 1:
             yield from self._run(x, steps, stop_lead)
@@ -192,7 +189,9 @@ class Simulator:
     @torch.no_grad()
     def _run(self, x: Tensor, steps: Sequence[int], stop_lead: float | None) -> Iterator[Readout]:
         """Run samples in this thread."""
-        constants = {self.graph.input: channels_last(x.to(self.device))}
+        constants: dict[str, Tensor] = {}
+        if self.network.bins is None:
+            constants[self.graph.input] = channels_last(x.to(self.device))
         for node in self._constant:
             constants[node.name] = node.evaluate([constants[value] for value in node.inputs])
         if self._sequential is not None:
@@ -203,7 +202,7 @@ class Simulator:
                     stop, total, spikes, dict(summed.events), _rates(spikes, stop), samples=everyone, settled=nobody
                 )
             return
-        blocks = Blocks(self._plan, constants, x.shape[0])
+        blocks = Blocks(self._plan, constants, x.shape[0], None if self.network.bins is None else x.to(self.device))
         output: LinearReadout | SteppedReadout = SteppedReadout(self._plan, blocks)
         if self._tail is not None:
             output = LinearReadout(self._tail, self.graph.output, blocks)
@@ -223,6 +222,7 @@ class Simulator:
             layers, names, decodes = blocks.layers, self._emitters, self.network.decodes
             counts = {name: layers[name].count for name in names}
             events = {name: layers[name].events for name in names}
+            events |= {} if self.network.bins is None else {self.graph.input: blocks.arrived}
             rates = {name: layers[name].rate(stop) for name in names} if decodes else _rates(counts, stop + begins)
             readout = Readout(stop, output.read(stop), counts, events, rates, decodes, running)
             done = settled(readout.total.cpu().numpy(), stop_lead)

@@ -105,7 +105,7 @@ class Flow(NamedTuple):
 
 
 class Arriving(Protocol):
-    """The synapses of a layer of neurons, which let it fire; see simulate/synapses.py."""
+    """The synapses of a layer of neurons, which let it fire; see simulate/evaluations.py."""
 
     def fire(self, inputs: Sequence[Tensor], spikes: NDArray[np.uint8], neurons: FusedSteps, flow: Flow) -> None:
         """Let the neurons take their steps under what is weighted of ``inputs``, and fill ``spikes``, flat."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from snnconvert.calibrate.collect import channels_last
 from snnconvert.errors import InternalError
 from snnconvert.graph import Node, Operator, Role
-from snnconvert.network import SpikingNetwork, Traffic
+from snnconvert.network import SpikingNetwork, Traffic, whole
 from snnconvert.neurons import Neuron
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.simulate.layers import NeuronLayer, empty_like_block, flat, ordered
@@ -135,7 +135,8 @@ def bytes_a_sample(network: SpikingNetwork) -> int:
     steps = network.schedule.steps + network.schedule.readout_from
     sizes = {name: math.prod(network.graph.shapes[name]) for name in network.neurons}
     one = max(1 if keeps_bytes(network.neurons[name]) else 4 for name in sizes)
-    return 2 * max(sizes.values()) * steps * one + 8 * sum(sizes.values())
+    arrives = 4 * math.prod(network.graph.input_shape) * (network.bins or 1)
+    return 2 * max(sizes.values()) * steps * one + 8 * sum(sizes.values()) + arrives
 
 
 def keeps_bytes(neuron: Neuron) -> bool:
@@ -144,7 +145,7 @@ def keeps_bytes(neuron: Neuron) -> bool:
 
 
 class Layerwise:
-    """A network that runs layer by layer on samples ``x (N, ...)``; weights may be exchanged before they are used.
+    """A network that runs layer by layer on samples ``x``, as the engine takes them; weights may be exchanged before.
 
     ``operators`` holds the weights that took the place of the graph's.
     """
@@ -161,9 +162,14 @@ class Layerwise:
         widest = 4 * steps * max(math.prod(network.graph.shapes[name]) for name in network.neurons)
         size = max(1, min(CHUNK, CHUNK_BYTES // widest)) if x.device.type == "cpu" else CHUNK * 8
         self.chunks = [slice(start, min(start + size, len(x))) for start in range(0, len(x), size)]
-        self._constants = {self.graph.input: channels_last(x)}
+        self._constants: dict[str, Tensor] = {}
         self._sent: dict[str, Kept] = {}
         self._rates: dict[str, Tensor] = {}  # of the same layers, (N, ...)
+        if network.bins is None:
+            self._constants[self.graph.input] = channels_last(x)
+        else:
+            self._sent[self.graph.input] = Kept(0, x.transpose(0, 1))
+            self._rates[self.graph.input] = whole(x, network.encoding)
         delayed = network.schedule.onset_delay > 0
         self._rest = {name: rest.to(x.device) for name, rest in network.resting.items()} if delayed else {}
         self._stateful = {node.name for node in network.stateful}
@@ -171,7 +177,7 @@ class Layerwise:
 
     def _last_readers(self) -> dict[str, str]:
         """Return, for every stateful value, the last stateful node (or the output) that is made from it."""
-        sources: dict[str, set[str]] = {self.graph.input: set()}
+        sources: dict[str, set[str]] = {self.graph.input: {*self._sent}}
         last: dict[str, str] = {}
         for node in self.graph.nodes:
             behind = set().union(*(sources[value] for value in node.inputs))

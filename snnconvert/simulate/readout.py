@@ -12,13 +12,15 @@ from torch import Tensor
 from snnconvert.graph import Role
 from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.simulate.blocks import Blocks, Plan
+from snnconvert.simulate.evaluations import Evaluation
 from snnconvert.simulate.layers import ordered
-from snnconvert.simulate.synapses import Evaluation
 
 
 def linear_tail(network: SpikingNetwork) -> set[str] | None:
     """Return the values behind all that keeps a state; None where the outputs of steps cannot be summed up so."""
     if network.decodes:
+        return None
+    if network.bins is not None and network.input_is_read:  # no layer counts what arrived
         return None
     stateful = {node.name for node in network.stateful}
     tail: set[str] = set()

@@ -34,6 +34,7 @@ def is_sequential(network: SpikingNetwork) -> bool:
     signed = any(neuron.spikes != "binary" for neuron in network.neurons.values())
     return (
         network.schedule.onset_delay >= network.schedule.steps
+        and network.bins is None
         and not any(neuron.drain for neuron in network.neurons.values())
         and all(form == "average" or (form == "exact" and not signed) for form in network.pools.values())
     )

@@ -15,7 +15,7 @@ import snnconvert.errors
 FOLDER = Path(snnconvert.data.__file__).parent
 CARRIED = [
     Path(snnconvert.errors.__file__),
-    *(FOLDER / f"{name}.py" for name in ("preprocessing", "formats", "samples")),
+    *(FOLDER / f"{name}.py" for name in ("preprocessing", "formats", "recordings", "samples")),
 ]
 EARLIER = {path.stem: {before.stem for before in CARRIED[:at]} for at, path in enumerate(CARRIED)}
 

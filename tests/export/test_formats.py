@@ -1,6 +1,7 @@
 """A whole window in ONNX, and a module of torch: each gives the engine's spikes and predictions."""
 
 import dataclasses
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from snnconvert.errors import ModelError
 from snnconvert.export import step_model
 from snnconvert.export.deployed import read_step_model
-from snnconvert.export.session import run_step_model, run_window_model
+from snnconvert.export.session import onnx_session, run_step_model, run_window_model
 from snnconvert.export.torch_module import run_module, torch_files
 from snnconvert.export.window_model import window_model
 from snnconvert.fold.max_pool import Pooling
@@ -56,6 +57,39 @@ def test_a_window_is_the_engines(nets: ModuleType, block: str, pooling: Pooling)
     content = window_of(network)
     onnx.checker.check_model(content)
     require_engines(network, *run_window_model(content, quarters(network)))
+
+
+@pytest.mark.parametrize("schedule", [Schedule(4), *SCHEDULES[:2]], ids=str)
+def test_a_window_and_a_module_take_what_arrives_in_each_step(nets: ModuleType, schedule: Schedule) -> None:
+    network = spiking(nets.recipe(["chain", "chain"], dyadic=True), IntegrateAndFire(), schedule=schedule)
+    network = dataclasses.replace(network, encoding="events")
+    x = torch.randint(-6, 7, (3, STEPS, *network.graph.input_shape), generator=torch.Generator().manual_seed(0)) / 4
+    (expected,) = Simulator(network).run(x, [STEPS])
+    session = onnx_session(window_of(network), "window")
+    names = [value.name for value in session.get_outputs()]
+    found = dict(zip(names, session.run(names, {"input": x.numpy()}), strict=True))
+    assert any(bool(count.any()) for count in expected.counts.values())
+    for name, count in expected.counts.items():
+        np.testing.assert_array_equal(found[f"counts.{name}"], count.numpy())
+    np.testing.assert_allclose(found["output"], expected.estimate.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_module_takes_what_arrives_in_each_step(nets: ModuleType, tmp_path: Path) -> None:
+    network = dataclasses.replace(spiking(nets.recipe(["chain"], dyadic=True), IntegrateAndFire()), encoding="events")
+    x = torch.randint(-6, 7, (3, STEPS, *network.graph.input_shape), generator=torch.Generator().manual_seed(0)) / 4
+    (expected,) = Simulator(network).run(x, [STEPS])
+    text, weights = torch_files(network, {}, "taking_events", "events")
+    (tmp_path / "taking_events.py").write_bytes(text)
+    (tmp_path / "taking_events.safetensors").write_bytes(weights)
+    spec = importlib.util.spec_from_file_location("taking_events", tmp_path / "taking_events.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    output, counts = module.SpikingNetwork()(x)
+    assert all(torch.equal(count, expected.counts[name]) for name, count in counts.items())
+    assert any(bool(count.any()) for count in counts.values())
+    torch.testing.assert_close(output, expected.estimate, rtol=1e-5, atol=1e-5)
 
 
 def test_a_window_that_does_not_run_is_refused(nets: ModuleType) -> None:

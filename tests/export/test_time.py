@@ -30,6 +30,7 @@ from snnconvert.measure.fan_out import unpacked_numbers
 from snnconvert.network import NormalForm, Schedule, SpikingNetwork, spiking_network
 from snnconvert.neurons import NEURONS, make_neuron
 from snnconvert.report.evaluate_script import evaluate_script
+from snnconvert.report.evaluator import Evaluator
 from snnconvert.simulate import Simulator
 from tests import nets
 
@@ -108,7 +109,10 @@ def stepped(network: SpikingNetwork, x: Tensor) -> tuple[list[dict[str, np.ndarr
         states[name] = np.broadcast_to(np.float32(one), (len(x), *each["shape"]))
     inputs, outputs = ([value.name for value in values] for values in (session.get_inputs(), session.get_outputs()))
     for step in range(network.schedule.steps + network.latency):
-        feed = {"input": x.numpy(), "step": np.asarray(step, np.int64), **states}
+        now = x
+        if network.bins is not None:
+            now = x[:, step] if step < network.bins else torch.zeros_like(x[:, 0])
+        feed = {"input": now.numpy(), "step": np.asarray(step, np.int64), **states}
         values = session.run(outputs, {name: value for name, value in feed.items() if name in inputs})
         found.append(dict(zip(outputs, values, strict=True)))
         states = {name: found[-1][each["next"]] for name, each in about["states"].items()}
@@ -232,3 +236,34 @@ def test_generated_evaluator_tells_what_the_engine_does(case: tuple[str, str, st
         assert synops[index] == pytest.approx(used, rel=loose, abs=0)
         assert classes[index].tolist() == top1(readout.estimate.numpy()).tolist()
     assert spikes[0] < spikes[-1]
+
+
+EVENT_CASES = [(name, schedule) for name in PARAMETERS for schedule in SCHEDULES if schedule != "readout from 2"]
+EVENT_CASES = [case for case in EVENT_CASES if not (case[0] in ("lif", "differential") and case[1] in WAITING)]
+
+
+@pytest.mark.parametrize("case", EVENT_CASES, ids=": ".join)
+def test_input_events_are_counted_as_in_the_engine(case: tuple[str, str], tmp_path: Path) -> None:
+    """By the step in ONNX Runtime, and by the evaluator, which counts what the input's events cost, too."""
+    left = "uncorrected" if case[0] == "differential" else "step-bias, potential"
+    network = dataclasses.replace(network_of(*case, left), encoding="events")
+    here = torch.rand(3, STEPS, 2, 6, 6, generator=torch.Generator().manual_seed(1)) < 0.3
+    x = quarters(3, STEPS, 2, 6, 6) * here
+    assert_same_steps(network, x, exact=not network.decodes)
+    about = {
+        "preprocess": {},
+        "schedule": network.schedule_document,
+        "macs": {},
+        "input": [*network.graph.input_shape],
+        "steps": [STEPS],
+        "batch_size": 3,
+    }
+    (tmp_path / "snn.onnx").write_bytes(step_model(network, about))
+    _, spikes, synops, _ = Evaluator(tmp_path).answers(x.numpy(), range(1, STEPS + 1))
+    for index, readout in enumerate(Simulator(network).run(x, range(1, STEPS + 1))):
+        events = {name: each.double().sum(0) for name, each in readout.events.items()}
+        used = sum(float((each * network.fan_out[name]).sum()) for name, each in events.items())
+        loose = 0.01 if network.decodes else 0
+        assert spikes[index] == pytest.approx(sum(float(events[each].sum()) for each in events if each != "x"), loose)
+        assert synops[index] == pytest.approx(used, rel=loose, abs=0)
+    assert float(events["x"].sum()) == float((x != 0).sum())

@@ -22,8 +22,9 @@ from snnconvert.operators.linear import Linear
 from snnconvert.operators.window import Window
 from snnconvert.simulate import Simulator
 from snnconvert.simulate.buffers import Buffers
+from snnconvert.simulate.evaluations import Evaluation, event_evaluations, event_synapse
 from snnconvert.simulate.events import CURRENTS
-from snnconvert.simulate.synapses import Evaluation, EventSynapse, event_evaluations, event_synapse
+from snnconvert.simulate.synapses import EventSynapse
 from snnconvert.simulate.vectors import BINARY, GRADED, WHOLE
 
 ONE = Schedule(1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from snnconvert.errors import UsageError
+from snnconvert.errors import ModelError, UsageError
 from snnconvert.graph import Role
 from snnconvert.network import NormalForm, Schedule, SpikingNetwork, spiking_network
 from snnconvert.neurons import State, make_neuron
@@ -71,6 +71,8 @@ def obvious(network: SpikingNetwork, x: Tensor, total: int) -> tuple[list[dict[s
     found, outputs = [], []
     for step in range(total):
         values = {graph.input: x.double()}
+        if network.bins is not None:
+            values = {graph.input: (x[:, step] if step < network.bins else torch.zeros_like(x[:, 0])).double()}
         for node in graph.nodes:
             inputs = [values[value] for value in node.inputs]
             depth = network.depths[node.name]
@@ -79,7 +81,7 @@ def obvious(network: SpikingNetwork, x: Tensor, total: int) -> tuple[list[dict[s
                 start = schedule.onset_delay * depth if schedule.onset_delay else int(schedule.warm_up * depth)
                 if schedule.onset_delay:
                     flows = max(start - schedule.onset_delay, 0)
-                    analog = node.inputs[0] in ("x", first_current(network))
+                    analog = node.inputs[0] in ("x", first_current(network)) and network.bins is None
                     if not flows <= step < flows + schedule.steps:
                         current = current * 0 if analog else current - rest[node.inputs[0]]
                 if node.name not in states:
@@ -211,3 +213,87 @@ def test_layer_by_layer_is_the_same_simulation(
 
     run.run(visit)
     assert seen == list(network.neurons)
+
+
+EVENT_SCHEDULES = [schedule for schedule in SCHEDULES if not schedule.readout_from]
+
+
+def events_of(steps: int, samples: int = 2, seed: int = 0) -> Tensor:
+    """What arrives in each step: most of it nothing, the rest multiples of 1/4."""
+    here = torch.rand(samples, steps, 2, 9, 9, generator=torch.Generator().manual_seed(seed)) < 0.3
+    return quarters(samples, steps, 2, 9, 9, seed=seed + 1) * here
+
+
+def taking_events(network: SpikingNetwork) -> SpikingNetwork:
+    return dataclasses.replace(network, encoding="events")
+
+
+@pytest.mark.parametrize("blocks", RECIPES, ids=" ".join)
+@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("schedule", EVENT_SCHEDULES, ids=str)
+def test_engine_equals_the_obvious_simulator_on_input_events(
+    nets: ModuleType, schedule: Schedule, name: str, blocks: list[str]
+) -> None:
+    network = taking_events(network_of(nets, blocks, name, schedule, corrected=True))
+    x, steps = events_of(schedule.steps), schedule.steps
+    spikes, outputs = obvious(network, x, steps + network.latency)
+    for fused, block in ((True, None), (True, 3), (False, None)):
+        *_, readout = Simulator(network, fused=fused, block=block).run(x, [2, steps])
+        total = sum(outputs[:-1]) + (steps * outputs[-1] if schedule.onset_delay else 0)
+        assert torch.equal(readout.output.double(), total)
+        assert any(count.any() for count in readout.counts.values())
+        for each, count in readout.counts.items():
+            assert torch.equal(count.double(), sum(step[each] for step in spikes)), each
+        assert torch.equal(readout.events["x"], (x != 0).sum(1).float())
+
+
+@pytest.mark.parametrize("schedule", EVENT_SCHEDULES, ids=str)
+def test_events_that_are_the_same_in_each_step_are_a_constant_current(nets: ModuleType, schedule: Schedule) -> None:
+    network = network_of(nets, ["maximum", "residual"], "if", schedule, corrected=True)
+    x = quarters(3, 2, 9, 9)
+    steps = list(range(1, schedule.steps + 1))
+    in_time = Simulator(taking_events(network)).run(x[:, None].repeat(1, schedule.steps, 1, 1, 1), steps)
+    for constant, found in zip(Simulator(network).run(x, steps), in_time, strict=True):
+        assert torch.equal(found.output, constant.output)
+        assert all(torch.equal(found.counts[name], count) for name, count in constant.counts.items())
+
+
+@pytest.mark.parametrize("schedule", EVENT_SCHEDULES, ids=str)
+def test_layer_by_layer_is_the_same_simulation_of_input_events(
+    nets: ModuleType, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layerwise, "CHUNK", 2)
+    network = taking_events(network_of(nets, ["maximum", "residual"], "if", schedule))
+    x = events_of(schedule.steps, samples=3, seed=7)
+    (readout,) = Simulator(network).run(x, [schedule.steps])
+
+    def visit(layer: layerwise.LayerRun) -> None:
+        sent = torch.cat([state.count for _, _, state in layer.fire()])
+        assert torch.equal(sent, readout.counts[layer.node.name])
+
+    Layerwise(network, x).run(visit)
+    assert any(count.any() for count in readout.counts.values())
+
+
+def test_shortcuts_of_input_events_are_read_while_they_come(nets: ModuleType) -> None:
+    """To a later layer of neurons, and to the output, which no layer counts for."""
+    net = nets.Net(2, 9, 9, dyadic=True)
+    later = net.relu(net.sum(net.conv(net.relu(net.conv("x", 2)), 2), "x"))
+    graph = net.graph(net.linear(net.flatten(net.sum(later, "x")), 3))
+    network = taking_events(spiking_network(NormalForm(graph, {}), make_neuron("if", {}), schedule=Schedule(7)))
+    x = events_of(7)
+    spikes, outputs = obvious(network, x, 7)
+    for block in (None, 2):
+        (readout,) = Simulator(network, block=block).run(x, [7])
+        assert torch.equal(readout.output.double(), sum(outputs[:-1]))
+        assert all(torch.equal(count.double(), sum(s[name] for s in spikes)) for name, count in readout.counts.items())
+    with pytest.raises(ModelError, match=r"E118.*the input reaches the output beside the neurons"):
+        spiking_network(NormalForm(graph, {}), make_neuron("if", {}), "exact", Schedule(7, 1), "events")
+
+
+def test_more_steps_than_a_recording_has_are_refused(nets: ModuleType) -> None:
+    network = taking_events(network_of(nets, ["chain"], "if", Schedule(4)))
+    with pytest.raises(UsageError, match=r"E003.*5 steps, but with input events a recording lasts for 4"):
+        list(Simulator(network).run(events_of(4), [2, 5]))
+    with pytest.raises(UsageError, match=r"E003.*--readout-from"):
+        spiking_network(NormalForm(network.graph, {}), make_neuron("if", {}), "exact", Schedule(4, 0, 0, 1), "events")

@@ -11,14 +11,25 @@ from snnconvert.export.nir.importers import installed
 from snnconvert.export.nir.interpreter import run_nir
 from snnconvert.export.nir.lowering import Profile, nir_graph
 from snnconvert.export.verification import Agreement, Expected, require_equal
-from snnconvert.network import SpikingNetwork
+from snnconvert.network import Encoding, SpikingNetwork
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
+
+INPUTS: Mapping[Encoding, str] = {
+    "constant": "the sample is the input of every time step",
+    "events": "the input of a time step is what of a recording arrives in it, times T",
+}
 
 
 def nir_file(
-    network: SpikingNetwork, source: Mapping[str, Any], profile: Profile, notes: list[str]
+    network: SpikingNetwork,
+    source: Mapping[str, Any],
+    profile: Profile,
+    notes: list[str],
+    encoding: Encoding = "constant",
 ) -> tuple[bytes, list[str]]:
     """Return the bytes of a NIR file, and lines on what was written otherwise; ``source`` is told in its metadata.
+
+    So is ``encoding``: what to present to it, whatever the network's own.
 
     Raises:
         ModelError: NIR cannot express the network (E126).
@@ -33,7 +44,7 @@ def nir_file(
         "T": network.schedule.steps,
         "dt": 1.0,
         "reset": ", ".join(resets),
-        "encoding": "the sample is the input of every time step",
+        "encoding": INPUTS[encoding],
         "readout": f"the mean of the output over time steps, from step {begins} on",
         "readout_from": begins,
         "approximations": "; ".join(notes) or "none",
