@@ -35,7 +35,7 @@ bench: $(READY)  ## measure on the real networks and data (SNNCONVERT_DATA, defa
 peers: $(PEERS)/.ready  ## speed against SpikingJelly and sinabs, and the same spikes and counts there; in a folder of their own; eight minutes
 	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks peers nir neurobench
 
-docs: $(READY)  ## write the table of operators again
+docs: $(READY)  ## write the tables of operators and of errors again
 	$(BIN)/python docs/generate.py
 
 wheel: $(READY)  ## dist/*.whl

@@ -1,13 +1,15 @@
-"""Writes docs/operators.md from the registry of operators: ``python docs/generate.py``."""
+"""Writes docs/operators.md and docs/errors.md from the code: ``python docs/generate.py``."""
 
 import re
 from pathlib import Path
 
+from snnconvert.codes import CODES
 from snnconvert.load.constants import FOLDERS
 from snnconvert.load.onnx_graph import REASONS
 from snnconvert.operators import READERS
 
 PAGE = Path(__file__).with_name("operators.md")
+ERRORS = Path(__file__).with_name("errors.md")
 HEAD = """# Operators
 
 Written by `make docs` from the code that reads them. `snnconvert inspect MODEL` tells the same of one model, node by
@@ -34,6 +36,23 @@ Where none of their inputs depends on the sample, these are computed while the m
 """
 
 
+ERRORS_HEAD = """# Error codes
+
+Written by `make docs` from `snnconvert/codes.py`; `snnconvert explain E120` tells one of them. An error is one line
+(where, what, got and expected) and a hint; the exit status follows from the first digit:
+
+| codes | kind | exit status |
+|---|---|---|
+| E0.., E3.. | usage, configuration, baseline | 2 |
+| E1.. | the model | 3 |
+| E2.. | data | 4 |
+| E4.. | output and environment | 5 |
+| E5.. | a limit, or a crash of a child | 7 |
+| E9.. | a fault of snnconvert | 70 |
+| W... | a warning: nothing ends | |
+"""
+
+
 def operators_page() -> str:
     """Return the page in Markdown."""
     rows = []
@@ -46,6 +65,12 @@ def operators_page() -> str:
     return HEAD + "\n".join(rows) + "\n" + REFUSED + "\n".join(refused) + "\n" + CONSTANT + constant + ".\n"
 
 
+def errors_page() -> str:
+    """Return the page of error codes in Markdown."""
+    rows = [f"## {code}: {each.title}\n\n{each.meaning}\n\n{each.advice}\n" for code, each in CODES.items()]
+    return ERRORS_HEAD + "\n" + "\n".join(rows)
+
+
 def _becomes(sentence: str) -> str:
     """Return ``X`` of a docstring ``Read NAME as X.`` or ``Read NAME: X.``."""
     return re.sub(r"^Read .*?( as |: )", "", sentence).rstrip(".").replace("``", "`")
@@ -53,3 +78,4 @@ def _becomes(sentence: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(operators_page(), encoding="utf-8")
+    ERRORS.write_text(errors_page(), encoding="utf-8")

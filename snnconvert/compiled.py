@@ -57,6 +57,12 @@ def _place(wanted: str) -> Path:
     return base / f"loops-{_source()}"
 
 
+def place_of_loops() -> tuple[Path, bool]:
+    """Return where machine code is kept between runs, and whether some is there."""
+    place = _place(numba.config.CACHE_DIR)
+    return place, any(place.rglob("*.nbc"))
+
+
 @cache
 def _source() -> str:
     """Return a digest of all source files that loops are compiled from."""

@@ -278,6 +278,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "convert.initial_potential": 0.5,
         "convert.max_pool": "exact",
         "convert.weights": "float32",
+        "convert.encoding": "constant",
         "convert.steps": [1, 2, 4, 8, 16, 32],
         "convert.onset_delay": 0,
         "convert.warm_up": 0.0,

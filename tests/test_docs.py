@@ -14,4 +14,5 @@ def test_table_of_operators_is_what_the_code_says() -> None:
     spec.loader.exec_module(generate)
     page = generate.PAGE.read_text(encoding="utf-8")
     assert page == generate.operators_page(), "run `make docs`"
+    assert generate.ERRORS.read_text(encoding="utf-8") == generate.errors_page(), "run `make docs`"
     assert all(f"| {name} | " in page for name in READERS)

@@ -11,6 +11,7 @@ import snnconvert
 PACKAGE = Path(snnconvert.__file__).parent
 LAYERS = [
     "errors",
+    "codes",
     "registry",
     "compiled",
     "yaml_document",
@@ -43,6 +44,7 @@ LAYERS = [
     "checking",
     "api",
     "batch",
+    "doctor",
     "cli",
 ]
 

@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that ``--help`` answers at once.
 
 import difflib
 import importlib
+import os
 import re
 import signal
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
+from click.shell_completion import CompletionItem
 
 from snnconvert import __version__
 from snnconvert.cli import messages
@@ -28,9 +30,13 @@ VERBS = {
     "export": "Write the network of a bundle for other tools: NIR, torch, ONNX.",
     "verify": "Check that a bundle is whole and unchanged.",
     "neuron": "Simulate one neuron under a constant current: spikes, rate, a picture.",
+    "doctor": "Look at what this machine has and lacks, and try it.",
+    "explain": "Tell what an error code means, and what helps.",
+    "completion": "Print what makes a shell complete verbs and options.",
     "schema": "Print the JSON Schema of a configuration file, for editors.",
     "demo": "Convert the three small networks that come with snnconvert.",
 }
+COMPLETING = "_SNNCONVERT_COMPLETE"
 GLOBAL_SWITCHES = ("--quiet", "--verbose", "--json", "--debug")
 SIGTERM_STATUS, SIGINT_STATUS, PIPE_STATUS = 143, 130, 141
 
@@ -54,6 +60,9 @@ class VerbGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return super().shell_complete(ctx, incomplete) or [CompletionItem(incomplete, type="file")]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, with_verb(args))
@@ -116,6 +125,8 @@ def snnconvert(context: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status; no exception leaves it."""
+    if COMPLETING in os.environ:  # the shell asks what a line can go on with
+        return importlib.import_module("snnconvert.cli.completion").answer(snnconvert, os.environ[COMPLETING])
     given = list(sys.argv[1:] if arguments is None else arguments)
     messages.make_encodable()
     speaker = messages.Speaker(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snnconvert.cli.messages import TerminalProgress, print_json, print_path
-from snnconvert.cli.options import Common, common_options
+from snnconvert.cli.options import PLACE, Common, common_options
 from snnconvert.errors import OutputError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Examples:
 
 
 @click.command("batch", epilog=EPILOG)
-@click.argument("config")
+@click.argument("config", type=PLACE)
 @click.option("--only", multiple=True, metavar="GLOB", help="Only the jobs of such names; may be repeated.")
 @click.option("--set", multiple=True, metavar="A.B=C", help="Set an option of every job, or execution.*, by its path.")
 @click.option("--dry-run", is_flag=True, help="Tell which jobs would run, and why; write nothing.")

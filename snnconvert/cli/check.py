@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snnconvert.cli.messages import print_json, say
-from snnconvert.cli.options import Common, common_options
+from snnconvert.cli.options import PLACE, Common, common_options
 from snnconvert.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,10 +42,16 @@ max_steps_to_reach={accuracy: 90, steps: 32}.
 
 
 @click.command("check", epilog=EPILOG)
-@click.argument("targets", nargs=-1, required=True, metavar="BUNDLE|MODEL...")
-@click.option("--baseline", required=True, metavar="FILE", help="Usually snn-baseline.json, committed to git.")
-@click.option("--data", metavar="PATH", help="Samples to run. [of a bundle: none, its stored predictions count]")
-@click.option("--calib", metavar="PATH", help="Convert a MODEL with these, and the options of the baseline.")
+@click.argument("targets", type=PLACE, nargs=-1, required=True, metavar="BUNDLE|MODEL...")
+@click.option(
+    "--baseline", required=True, type=PLACE, metavar="FILE", help="Usually snn-baseline.json, committed to git."
+)
+@click.option(
+    "--data", type=PLACE, metavar="PATH", help="Samples to run. [of a bundle: none, its stored predictions count]"
+)
+@click.option(
+    "--calib", type=PLACE, metavar="PATH", help="Convert a MODEL with these, and the options of the baseline."
+)
 @click.option("--name", metavar="NAME", help="Of the network in the baseline. [the model file's]")
 @click.option("--steps", metavar="LIST", help="Time steps to gate. [the baseline's, or the largest]")
 @click.option("--margin", type=float, metavar="POINTS", help="Accuracy that may be lost. [the baseline's, or 1.0]")
@@ -57,8 +63,8 @@ max_steps_to_reach={accuracy: 90, steps: 32}.
 @click.option("--strict", is_flag=True, help="Exit with 6 where the verdict is INCONCLUSIVE.")
 @click.option("--update", is_flag=True, help="Write the baseline, with steps, margin, alpha and rails; exits with 1.")
 @click.option("--reason", metavar="TEXT", help="Why the baseline is written; stands in it.")
-@click.option("--junit", metavar="FILE", help="Write JUnit XML, too.")
-@click.option("--markdown", metavar="FILE", help="Write Markdown, too.")
+@click.option("--junit", type=PLACE, metavar="FILE", help="Write JUnit XML, too.")
+@click.option("--markdown", type=PLACE, metavar="FILE", help="Write Markdown, too.")
 @click.option("--trust-model", is_flag=True, help="Let torch open a MODEL that the scan does not pass.")
 @common_options
 @click.pass_context

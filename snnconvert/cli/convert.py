@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from snnconvert.cli.messages import print_json, print_path
-from snnconvert.cli.options import Common, common_options, model_options, parse_shape
+from snnconvert.cli.options import PLACE, Common, common_options, model_options, parse_shape
 from snnconvert.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,10 +59,12 @@ Examples:
 
 
 @click.command("convert", epilog=EPILOG)
-@click.argument("model", required=False)
-@click.option("--calib", metavar="PATH", help="Samples to calibrate with: folder of images, .npz, .npy, IDX, CIFAR.")
-@click.option("--eval", metavar="PATH", help="Samples to evaluate. [half of the calibration set]")
-@click.option("--out", metavar="DIR", help="Where the bundle goes. [./NAME_snn]")
+@click.argument("model", type=PLACE, required=False)
+@click.option(
+    "--calib", type=PLACE, metavar="PATH", help="Samples to calibrate with: folder of images, .npz, .npy, IDX, CIFAR."
+)
+@click.option("--eval", type=PLACE, metavar="PATH", help="Samples to evaluate. [half of the calibration set]")
+@click.option("--out", type=PLACE, metavar="DIR", help="Where the bundle goes. [./NAME_snn]")
 @click.option("--force", is_flag=True, help="Replace a bundle that is there.")
 @click.option(
     "--preprocess",
@@ -111,7 +113,9 @@ Examples:
 @click.option("--workers", type=click.IntRange(0, 64), metavar="N", help="Threads that decode images. [2]")
 @click.option("--seed", type=int, help="Of the choice of samples. [0]")
 @click.option("--device", metavar="NAME", help="auto, cpu or cuda:0. [auto]")
-@click.option("--config", metavar="FILE", help="A job in YAML, as in a bundle's config.yaml; options win over it.")
+@click.option(
+    "--config", type=PLACE, metavar="FILE", help="A job in YAML, as in a bundle's config.yaml; options win over it."
+)
 @click.option("--set", multiple=True, metavar="A.B=C", help="Set any option of the YAML by its path.")
 @model_options
 @common_options

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from snnconvert.cli.messages import print_json
-from snnconvert.cli.options import Common, common_options
+from snnconvert.cli.options import PLACE, Common, common_options
 
 EXAMPLE = """\b
 Examples:
@@ -16,10 +16,12 @@ Examples:
 
 
 @click.command("cost", epilog=EXAMPLE)
-@click.argument("bundle")
-@click.option("--data", metavar="PATH", help="Samples. [those that the conversion was evaluated on]")
+@click.argument("bundle", type=PLACE)
+@click.option("--data", type=PLACE, metavar="PATH", help="Samples. [those that the conversion was evaluated on]")
 @click.option("--samples", type=click.IntRange(1), default=64, metavar="N", help="How many of them. [64]")
-@click.option("--energy-model", metavar="FILE", help="Prices of your own (YAML: name, source, ac_pj, mac_pj).")
+@click.option(
+    "--energy-model", type=PLACE, metavar="FILE", help="Prices of your own (YAML: name, source, ac_pj, mac_pj)."
+)
 @click.option("--target", metavar="NAME", help="Compare with a chip instead, as speck; a wrong name lists all.")
 @common_options
 @click.pass_context

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from snnconvert.cli.messages import print_json
-from snnconvert.cli.options import Common, common_options
+from snnconvert.cli.options import PLACE, Common, common_options
 from snnconvert.errors import OutputError
 
 NETWORKS = ("digits_mlp", "digits_cnn", "digits_resnet")
@@ -23,7 +23,9 @@ def models_folder() -> Path:
 
 
 @click.command("demo")
-@click.option("--out", metavar="DIR", default="snnconvert-demo", help="Where the bundles go. [./snnconvert-demo]")
+@click.option(
+    "--out", type=PLACE, metavar="DIR", default="snnconvert-demo", help="Where the bundles go. [./snnconvert-demo]"
+)
 @common_options
 @click.pass_context
 def command(context: click.Context, out: str) -> None:

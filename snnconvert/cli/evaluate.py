@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from snnconvert.cli.convert import report
-from snnconvert.cli.options import Common, common_options
+from snnconvert.cli.options import PLACE, Common, common_options
 
 
 @click.command("evaluate", epilog="Example:  snnconvert evaluate net_snn --data test.npz --steps 8,16,32,64")
-@click.argument("bundle")
-@click.option("--data", metavar="PATH", help="Samples. [those that the conversion was evaluated on]")
+@click.argument("bundle", type=PLACE)
+@click.option("--data", type=PLACE, metavar="PATH", help="Samples. [those that the conversion was evaluated on]")
 @click.option("--steps", metavar="LIST", help="Time steps to report. [those of the conversion]")
 @common_options
 @click.pass_context

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from snnconvert.cli.messages import print_json, print_path
-from snnconvert.cli.options import Common, common_options
+from snnconvert.cli.options import PLACE, Common, common_options
 
 EPILOG = """\b
 Examples:
@@ -17,9 +17,9 @@ Examples:
 
 
 @click.command("export", epilog=EPILOG)
-@click.argument("bundle")
+@click.argument("bundle", type=PLACE)
 @click.option("--to", "target", required=True, metavar="FORMAT", help="nir, torch or onnx.")
-@click.option("--out", required=True, metavar="FILE", help="Where to write.")
+@click.option("--out", required=True, type=PLACE, metavar="FILE", help="Where to write.")
 @click.option(
     "--nir-profile",
     default="portable",

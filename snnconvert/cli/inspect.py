@@ -7,15 +7,17 @@ from typing import Any
 import click
 
 from snnconvert.cli.messages import print_json
-from snnconvert.cli.options import Common, common_options, model_options, parse_shape
+from snnconvert.cli.options import PLACE, Common, common_options, model_options, parse_shape
 
 BLOCKED = 1  # exit status of --strict where a node is refused
 
 
 @click.command("inspect", epilog="Example:  snnconvert inspect model.onnx")
-@click.argument("model")
+@click.argument("model", type=PLACE)
 @click.option("--strict", is_flag=True, help="Exit with 1 where a node is refused.")
-@click.option("--emit-config", metavar="FILE", help="Write a YAML job for this model, with every option and its use.")
+@click.option(
+    "--emit-config", type=PLACE, metavar="FILE", help="Write a YAML job for this model, with every option and its use."
+)
 @model_options
 @common_options
 @click.pass_context

@@ -12,7 +12,7 @@ import click
 
 from snnconvert.cli import leading_switches
 from snnconvert.cli.messages import QUIET, print_json
-from snnconvert.cli.options import Common, common_options
+from snnconvert.cli.options import PLACE, Common, common_options
 from snnconvert.errors import UsageError
 
 if TYPE_CHECKING:
@@ -123,7 +123,9 @@ def _conditions() -> list[click.Parameter]:
         click.Option(
             ["--steps"], type=click.IntRange(1, MAX_STEPS), default=100, show_default=True, help="Time steps."
         ),
-        click.Option(["--plot"], metavar="FILE", help="Draw trace, spikes and transfer curve: .svg, .png or .pdf."),
+        click.Option(
+            ["--plot"], type=PLACE, metavar="FILE", help="Draw trace, spikes and transfer curve: .svg, .png or .pdf."
+        ),
     ]
 
 

@@ -9,6 +9,7 @@ import click
 from snnconvert.cli.messages import NORMAL, QUIET, VERBOSE, TerminalProgress, wants_color
 from snnconvert.errors import UsageError
 
+PLACE = click.Path(readable=False)  # any path, there or not: shells complete it
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

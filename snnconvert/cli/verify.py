@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from snnconvert.cli.messages import print_json, print_path
-from snnconvert.cli.options import Common, common_options
+from snnconvert.cli.options import PLACE, Common, common_options
 
 
 @click.command("verify")
-@click.argument("bundle")
+@click.argument("bundle", type=PLACE)
 @common_options
 @click.pass_context
 def command(context: click.Context, bundle: str) -> None:
