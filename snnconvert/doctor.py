@@ -75,11 +75,11 @@ def _packages() -> list[Finding]:
     missing = [name for name, version in versions.items() if version is None]
     told = ", ".join(f"{name} {version}" for name, version in versions.items() if version is not None)
     found = [Finding("packages", "FAIL" if missing else "ok", f"missing: {', '.join(missing)}" if missing else told)]
-    for extra, names in sorted(extras.items()):
-        absent = [name for name in names if _version(name) is None]
-        told = ", ".join(f"{name} {_version(name)}" for name in names)
-        lacks = f"{', '.join(absent)} is not installed: pip install 'snnconvert[{extra}]'"
-        found.append(Finding(f"extra {extra}", "note" if absent else "ok", lacks if absent else told))
+    for name, packages in sorted(extras.items()):
+        absent = [each for each in packages if _version(each) is None]
+        told = ", ".join(f"{each} {_version(each)}" for each in packages)
+        lacks = f"{', '.join(absent)} is not installed: pip install 'snnconvert[{name}]'"
+        found.append(Finding(f"extra {name}", "note" if absent else "ok", lacks if absent else told))
     return found
 
 

@@ -126,7 +126,8 @@ def snnconvert(context: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status; no exception leaves it."""
     if COMPLETING in os.environ:  # the shell asks what a line can go on with
-        return importlib.import_module("snnconvert.cli.completion").answer(snnconvert, os.environ[COMPLETING])
+        completion = importlib.import_module("snnconvert.cli.completion")
+        return int(completion.answer(snnconvert, os.environ[COMPLETING]))
     given = list(sys.argv[1:] if arguments is None else arguments)
     messages.make_encodable()
     speaker = messages.Speaker(
