@@ -36,6 +36,7 @@ LAYERS = [
     "explanation",
     "bundle",
     "exporting",
+    "comparing",
     "costing",
     "checkpoints",
     "evaluation",

@@ -28,6 +28,7 @@ VERBS = {
     "check": "Compare a network with its baseline: PASS, FAIL or INCONCLUSIVE, for CI.",
     "batch": "Run many conversions from one file; running it again goes on.",
     "export": "Write the network of a bundle for other tools: NIR, torch, ONNX.",
+    "report": "Compare runs on one page: curves, who is best, a table that sorts.",
     "verify": "Check that a bundle is whole and unchanged.",
     "neuron": "Simulate one neuron under a constant current: spikes, rate, a picture.",
     "doctor": "Look at what this machine has and lacks, and try it.",

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from snnconvert.report.costs import energy_rows, measure_rows
 from snnconvert.report.curve import accuracy_curve_svg
 from snnconvert.report.gaps import meaning, three_curves_svg
 from snnconvert.report.plot import CURVE_CSS, DARK, LIGHT
 from snnconvert.report.quantities import NOTHING, count, interval, number, percent, plain, rows, section, suffixed
-from snnconvert.report.tables import mean_steps, steps_cells, total_steps, verdict
+from snnconvert.report.tables import ENOUGH, mean_steps, steps_cells, steps_to, total_steps, verdict
 from snnconvert.report.text import printable
 
 
@@ -36,17 +36,13 @@ def render_page(context: Mapping[str, Any]) -> bytes:
     shortened, freed of control characters and escaped. OutputError E403 for metrics that are no numbers.
     """
     metrics = context["metrics"]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = resources.files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
-    page = environment.from_string(source).render(
+    return rendered(
+        "page.html.j2",
         title=printable(str(context["title"]), 120),
         version=printable(str(context["version"])),
-        # these five pass unescaped: markup of our own making, in which every text from outside is escaped
+        # these two pass unescaped: markup of our own making, in which every text from outside is escaped
         curve=accuracy_curve_svg(metrics),
         gaps=three_curves_svg(metrics),
-        style=CURVE_CSS,
-        light=LIGHT,
-        dark=DARK,
         verdict=_unbroken(verdict(metrics)),
         facts=_facts(context),
         notes=[printable(str(note), 600) for note in context["notes"]],
@@ -65,7 +61,23 @@ def render_page(context: Mapping[str, Any]) -> bytes:
         options=_options(context["options"]),
         command=printable(str(context["command"]), 4000),
     )
-    return page.encode("utf-8", "replace")
+
+
+def rendered(template: str, **values: Any) -> bytes:
+    """Return a page as UTF-8: a template of this folder with these values, and the style that all pages share."""
+    environment = Environment(
+        loader=FunctionLoader(_resource),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = {"css": _resource("page.css"), "style": CURVE_CSS, "light": LIGHT, "dark": DARK}
+    return environment.get_template(template).render(**style, **values).encode("utf-8", "replace")
+
+
+def _resource(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _facts(context: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -81,6 +93,7 @@ def _facts(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("onset delay", count(number(schedule.get("onset_delay")))),
         ("samples", count(number(metrics.get("samples")))),
         ("MACs of the ANN", suffixed(number(macs.get("ann")))),
+        (f"steps to {ENOUGH:.0%} of the ANN", count(steps_to(metrics))),
         ("energy estimate", NOTHING if energy is None else f"{plain(energy)} × ANN"),
     ]
     return [(name, _unbroken(value)) for name, value in facts if value != NOTHING]

@@ -4,7 +4,7 @@ Colours are CSS variables, so that the same picture fits a light and a dark page
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -41,11 +41,15 @@ CURVE_CSS = """\
 
 @dataclass(frozen=True)
 class Series:
-    """A line: its name, its style in ``CURVE_CSS``, and ``points`` of (time steps, fraction)."""
+    """A line: its name, its style in ``CURVE_CSS``, and ``points`` of (time steps, fraction).
+
+    ``told`` has the text that each point shows, in HTML, where it is not the usual one.
+    """
 
     name: str
     style: str
     points: tuple[tuple[float, float], ...]
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,21 +111,27 @@ def description(series: Sequence[Series], ann: float | None) -> str:
     return "; ".join(said).capitalize() + "." if said else "No time step was evaluated."
 
 
-def frame(axes: Axes, times: Iterable[float], shown: str) -> Iterable[str]:
-    """Draw the grid, the axes and their labels; ``shown`` names what is measured."""
+def frame(
+    axes: Axes,
+    times: Iterable[float],
+    shown: str,
+    along: str = "time steps T",
+    label: Callable[[float], str] = count,
+) -> Iterable[str]:
+    """Draw the grid, the axes and their labels; ``shown`` names what is measured, ``along`` what it depends on."""
     for value in _value_ticks(axes):
         y = axes.y(value)
         yield f'<line class="grid" x1="{LEFT:.1f}" y1="{y:.1f}" x2="{RIGHT:.1f}" y2="{y:.1f}"/>'
-        label = f"{100 * value:.4g} %"
-        yield f'<text class="tick" x="{LEFT - 7:.1f}" y="{y + 4.5:.1f}" text-anchor="end">{label}</text>'
+        share = f"{100 * value:.4g} %"
+        yield f'<text class="tick" x="{LEFT - 7:.1f}" y="{y + 4.5:.1f}" text-anchor="end">{share}</text>'
     yield f'<line class="axis" x1="{LEFT:.1f}" y1="{BOTTOM:.1f}" x2="{RIGHT:.1f}" y2="{BOTTOM:.1f}"/>'
     for t in _time_ticks(axes, times):
         x = axes.x(t)
         yield f'<line class="axis" x1="{x:.1f}" y1="{BOTTOM:.1f}" x2="{x:.1f}" y2="{BOTTOM + 5:.1f}"/>'
-        yield f'<text class="tick" x="{x:.1f}" y="{BOTTOM + 20:.1f}" text-anchor="middle">{count(t)}</text>'
+        yield f'<text class="tick" x="{x:.1f}" y="{BOTTOM + 20:.1f}" text-anchor="middle">{label(t)}</text>'
     middle = (LEFT + RIGHT) / 2
     scale = " (logarithmic)" if axes.logarithmic else ""
-    yield f'<text x="{middle:.1f}" y="{BOTTOM + 42:.1f}" text-anchor="middle">time steps T{scale}</text>'
+    yield f'<text x="{middle:.1f}" y="{BOTTOM + 42:.1f}" text-anchor="middle">{along}{scale}</text>'
     side = f"translate(13 {(TOP + BOTTOM) / 2:.1f}) rotate(-90)"
     yield f'<text transform="{side}" text-anchor="middle">{shown}</text>'
 
@@ -153,11 +163,11 @@ def drawn(axes: Axes, series: Series) -> Iterable[str]:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
     yield f'<polyline class="line {series.style}" points="{path}"/>'
     drawn_at = -math.inf
-    for (t, value), (x, y) in zip(series.points, corners, strict=True):
+    usual = tuple(f"T = {count(t)}: {series.name} {percent(value)}" for t, value in series.points)
+    for (t, _), (x, y), told in zip(series.points, corners, series.told or usual, strict=True):
         if x - drawn_at < MARKER_GAP and t != series.points[-1][0]:
             continue  # a thousand steps need no thousand markers
         drawn_at = x
-        told = f"T = {count(t)}: {series.name} {percent(value)}"
         yield f"<g><title>{told}</title>{_marker(series.style, x, y)}"
         yield f'<circle class="hit" cx="{x:.1f}" cy="{y:.1f}" r="9"/></g>'
 
@@ -168,7 +178,7 @@ def _marker(style: str, x: float, y: float) -> str:
     if style == "bound":
         corners = f"{x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f} {x - 5:.1f},{y:.1f}"
         return f'<polygon class="point bound" points="{corners}"/>'
-    return f'<circle class="point accuracy" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
+    return f'<circle class="point {style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
 
 
 def legend(series: Sequence[Series], band: bool, ann: float | None) -> Iterable[str]:

@@ -18,6 +18,7 @@ from snnconvert.report.quantities import (
 )
 from snnconvert.report.text import printable
 
+ENOUGH = 0.99  # of the ANN's accuracy
 _CURVE_COLUMNS = (
     "t",
     "total_steps",
@@ -130,6 +131,16 @@ def _footnotes(metrics: Mapping[str, Any]) -> Iterable[str]:
         yield f"mean time steps of a sample: {shortened(taken)}"
     if totals:
         yield f"total time steps of these rows: {shortened(totals)}"
+
+
+def steps_to(metrics: Mapping[str, Any], share: float = ENOUGH) -> float | None:
+    """Return the total steps of the first row that keeps this share of the ANN's accuracy; None where none does."""
+    ann = ann_accuracy(metrics)
+    for row in rows(metrics, "steps"):
+        accuracy, total = number(row.get("accuracy")), number(row.get("total_steps"))
+        if ann is not None and accuracy is not None and accuracy >= share * ann:
+            return total if total is not None else number(row.get("t"))
+    return None
 
 
 def total_steps(metrics: Mapping[str, Any]) -> Sequence[str]:
