@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from benchmarks.report import Section, machine
+from benchmarks.report import Section, by_vectors, machine
 from benchmarks.timed import BATCH, IMAGES, THREADS, Timed, large_networks, median, networks
 from snnconvert.network import Schedule, Weights
 
@@ -36,7 +36,7 @@ def run() -> Section:
         "The VGG-like network is not trained; it is there for its wide layers."
     )
     header = ["network and schedule", "T", "an image", "passes of the ANN", "passes a step", "goal", ""]
-    return Section("engine", "Cost of simulating", header, rows, verdict, machine())
+    return Section(*by_vectors("engine", "Cost of simulating"), header, rows, verdict, machine())
 
 
 def _measure(network: Timed, runs: Sequence[tuple[str, Schedule, Weights]]) -> list[list[str]]:

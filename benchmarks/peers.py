@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.memory import extra_memory
 from benchmarks.modules import as_module
-from benchmarks.report import Section, Skipped, machine
+from benchmarks.report import Section, Skipped, by_vectors, machine
 from benchmarks.timed import BATCH, THREADS, Timed, median, networks
 from snnconvert.graph import Graph
 from snnconvert.network import Schedule, Weights
@@ -172,7 +172,7 @@ def run() -> Section:
         "threshold in snnconvert and at 0 in the peers. Memory: what a batch takes beyond what the process has before."
     )
     header = ["network and simulator", "an image", "passes of the ANN a step", "x snnconvert", "error", "memory"]
-    return Section("peers", "Cost of simulating, in peers", header, rows, verdict, machine(*found))
+    return Section(*by_vectors("peers", "Cost of simulating, in peers"), header, rows, verdict, machine(*found))
 
 
 def installed() -> list[str]:

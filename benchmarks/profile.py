@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.report import Section, machine
+from benchmarks.report import Section, by_vectors, machine
 from benchmarks.timed import Timed, networks
 from snnconvert.graph import Graph, Node
 from snnconvert.network import NormalForm, Schedule, SpikingNetwork, spiking_network
@@ -99,7 +99,7 @@ def run() -> Section:
         "spikes is what a layer takes without any: to read its input, to write its sums, and the steps of its neurons."
     )
     header = ["network, T = 32", "an image", "share", "rate", "of peak"]
-    return Section("profile", "Where the time goes", header, rows, verdict, machine())
+    return Section(*by_vectors("profile", "Where the time goes"), header, rows, verdict, machine())
 
 
 def _profiled(timed: Timed, peak: float, copied: float) -> list[list[str]]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from snnconvert.simulate.vectors import has_wide_vectors
+
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("SNNCONVERT_DATA", HERE.parent.parent / "shared" / "data"))
 DEVICE = os.environ.get("SNNCONVERT_DEVICE", "cpu")  # of the benchmarks of accuracy; times are those of the processor
@@ -46,6 +48,14 @@ def machine(*others: str) -> str:
     return f"{model}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {versions}"
 
 
+NARROW = "_avx2"
+
+
+def by_vectors(name: str, title: str) -> tuple[str, str]:
+    """Return name and title of times: without AVX-512 they are a section of their own, beside those with it."""
+    return (name, title) if has_wide_vectors() else (f"{name}{NARROW}", f"{title}, without AVX-512")
+
+
 def save(section: Section) -> None:
     """Keep a section as JSON and write the page of all sections again."""
     folder = HERE / "results"
@@ -57,7 +67,7 @@ def save(section: Section) -> None:
     ]
     for path in sorted(folder.glob("*.json")):
         found = json.loads(path.read_text())
-        lines = [f"## {found['title']}", "", f"    python -m benchmarks {found['name']}", ""]
+        lines = [f"## {found['title']}", "", f"    python -m benchmarks {found['name'].removesuffix(NARROW)}", ""]
         lines += ["| " + " | ".join(found["header"]) + " |", "|" + "---|" * len(found["header"])]
         lines += ["| " + " | ".join(row) + " |" for row in found["rows"]]
         lines += ["", found["verdict"], "", f"Machine: {found['machine']}."]
