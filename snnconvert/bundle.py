@@ -8,6 +8,8 @@ from snnconvert.config import PERSONAL
 from snnconvert.conversion import Conversion, class_count, operations
 from snnconvert.export import step_model
 from snnconvert.measure import Outcomes
+from snnconvert.report.changes import changes
+from snnconvert.report.densities import densities
 from snnconvert.report.documents import as_json, calibration_document, predictions
 from snnconvert.report.evaluate_script import evaluate_script
 from snnconvert.report.fates import fates
@@ -32,7 +34,7 @@ def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]
         "predictions.npz": predictions(outcomes, conversion.evaluation),
         "calibration.json": as_json(calibration),
         "config.yaml": job.to_yaml(),
-        "report.html": render_page(page_context(conversion)),
+        "report.html": render_page(page_context(conversion) | {"changes": changes(outcomes, conversion.evaluation)}),
     }
     chosen = {path: value for path, value in job.dotted().items() if path not in PERSONAL}
     return files | {PROVENANCE: provenance_bytes(files, chosen, job.device, materials(conversion))}
@@ -95,6 +97,7 @@ def page_context(conversion: Conversion) -> dict[str, Any]:
         "equivalence": conversion.metrics["equivalence"],
         "options": conversion.job.dotted(),
         "data": data,
+        "densities": densities(conversion.densities),
         "nodes": fates(conversion.loaded.graph.origins, conversion.network),
         "command": f"{REPEAT} --trust-model" if conversion.job.trust_model else REPEAT,
     }

@@ -1,5 +1,6 @@
 """All that one job finds out, stage by stage, and who is told of it while it runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -8,7 +9,7 @@ from snnconvert.config import Job
 from snnconvert.data import Selection
 from snnconvert.graph import Equivalence, Graph
 from snnconvert.load import Loaded
-from snnconvert.measure import ann_macs, first_layer_macs, graded_macs
+from snnconvert.measure import Density, ann_macs, first_layer_macs, graded_macs
 from snnconvert.network import NormalForm, SpikingNetwork
 
 
@@ -71,6 +72,7 @@ class Conversion:
     warnings: list[str]
     tried: list[str] = field(default_factory=list)  # for run.json: who repeats the choice tries nothing
     metrics: dict[str, Any] = field(default_factory=dict)
+    densities: Mapping[str, Density] = field(default_factory=dict)
 
 
 def class_count(graph: Graph) -> int | None:

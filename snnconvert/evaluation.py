@@ -1,7 +1,6 @@
 """Simulates the evaluation set batch by batch; parts of it may have been measured by other processes."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +8,7 @@ import torch
 from snnconvert.checkpoints import AGAIN, BROKEN, BY_SAMPLE, Arrays, Checkpoints
 from snnconvert.conversion import Conversion, Progress, class_count, operations
 from snnconvert.costing import cost_of_conversion
-from snnconvert.explanation import Subject, explain
+from snnconvert.explanation import Explanation, Subject, explain
 from snnconvert.measure import Answers, LayerErrors, Outcomes
 from snnconvert.network import whole
 from snnconvert.simulate import Simulator
@@ -130,7 +129,9 @@ def evaluate(
         ],
     }
     conversion.metrics |= {"cost": cost_of_conversion(conversion, progress)}
-    conversion.metrics |= explained(conversion, device, progress)
+    explanation = explained(conversion, device, progress)
+    conversion.metrics |= explanation.metrics
+    conversion.densities = explanation.densities
     return sums.outcomes
 
 
@@ -151,7 +152,7 @@ def evaluate_part(
     kept.of(conversion.network.digest).keep_part(number, parts, start, states)
 
 
-def explained(conversion: Conversion, device: torch.device, progress: Progress) -> dict[str, Any]:
+def explained(conversion: Conversion, device: torch.device, progress: Progress) -> Explanation:
     """Return where the error comes from, what to change, and the three curves."""
     subject = Subject(
         conversion.job,

@@ -6,7 +6,7 @@ some for each neuron. All samples are of the calibration set; those that correct
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from snnconvert.calibrate import ActivationStatistics
 from snnconvert.config import Job
 from snnconvert.data import Selection
 from snnconvert.errors import SnnError
-from snnconvert.measure import Diagnosis, Nearness, add_bound, step_work
+from snnconvert.measure import Density, Diagnosis, Nearness, add_bound, step_work
 from snnconvert.network import NormalForm, Schedule, SpikingNetwork, whole
 from snnconvert.recipes import recipe_of
 from snnconvert.report.advice import advice
@@ -56,10 +56,18 @@ class Subject:
         return step_work(self.network)
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """The ``diagnosis`` and the ``curves`` of metrics.json, and how the rates of layers lie over activations."""
+
+    metrics: dict[str, Any]
+    densities: Mapping[str, Density]
+
+
 def explain(
     subject: Subject, evaluated: float | None, stage: Callable[[int], None], advance: Callable[[int], None]
-) -> dict[str, Any]:
-    """Return the ``diagnosis`` and the ``curves`` of metrics.json.
+) -> Explanation:
+    """Explain a conversion.
 
     ``evaluated`` is the output error on the evaluation set. ``stage`` hears of the number of samples, ``advance`` of
     each batch done.
@@ -76,14 +84,14 @@ def explain(
             "layers": [],
             "sentence": f"Not measured: {why}.",
         }
-        return {"diagnosis": nothing, "curves": None}
+        return Explanation({"diagnosis": nothing, "curves": None}, {})
     chosen = unfitted(subject.calib, subject).part(plan.samples, subject.job.seed)
     stage(len(chosen))
     with torch.no_grad():
         diagnosis, curves = _measured(subject, chosen, steps, plan, advance)
-    told = {**diagnosis, "sentence": ""}
+    told = {**diagnosis.document(), "sentence": ""}
     told["sentence"] = advice(told, curves, recipe_of(subject.job), subject.network, evaluated)
-    return {"diagnosis": told, "curves": curves}
+    return Explanation({"diagnosis": told, "curves": curves}, diagnosis.densities)
 
 
 def times(steps: Sequence[int]) -> list[int]:
@@ -135,7 +143,7 @@ def _affordable(subject: Subject, steps: Sequence[int]) -> _Plan:
 
 def _measured(
     subject: Subject, chosen: Selection, steps: list[int], plan: _Plan, advance: Callable[[int], None]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[Diagnosis, dict[str, Any]]:
     """Run the network, its bound and the other schedule on the chosen samples."""
     network, device = subject.network, subject.device
     axes = {name: layer.axis for name, layer in subject.statistics.layers.items()}
@@ -167,7 +175,7 @@ def _measured(
     runs = own.curve, (other.curve if simulators else None)
     synchronous, delayed = reversed(runs) if network.schedule.onset_delay else runs
     found = {"samples": len(chosen), "steps": steps, "fitted": plan.fitted, "bound": bound.curve, "why": why}
-    return diagnosis.document(), {**found, "synchronous": synchronous, "delayed": delayed}
+    return diagnosis, {**found, "synchronous": synchronous, "delayed": delayed}
 
 
 def _other_schedule(subject: Subject, plan: _Plan) -> tuple[dict[Simulator, Sequence[int]], str]:

@@ -3,6 +3,7 @@
 from snnconvert.measure.answers import Answers
 from snnconvert.measure.bound import bounded, rectifies
 from snnconvert.measure.curves import Nearness, add_bound
+from snnconvert.measure.density import Density
 from snnconvert.measure.diagnosis import Diagnosis
 from snnconvert.measure.fan_out import packed, packed_numbers, unpacked
 from snnconvert.measure.layers import LayerErrors
@@ -11,6 +12,7 @@ from snnconvert.measure.outcomes import Outcomes, top1, wilson
 
 __all__ = [
     "Answers",
+    "Density",
     "Diagnosis",
     "LayerErrors",
     "Nearness",

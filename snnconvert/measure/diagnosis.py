@@ -30,6 +30,7 @@ from torch import Tensor
 
 from snnconvert.graph import Graph
 from snnconvert.measure.bound import Reach, bounded, reaches, values_of
+from snnconvert.measure.density import Density
 from snnconvert.network import SpikingNetwork
 
 CAUSES = ("clipping", "quantisation", "unevenness")
@@ -43,10 +44,12 @@ class _Layer:
         self.axis = axis + 1  # of a batch
         self.channels = {name: torch.zeros(channels, dtype=torch.float64) for name in ("sent", "active", "over")}
         self.fired_wrongly = self.silent_wrongly = self.neurons = 0
+        self.density = Density()
         self.alone: dict[str, float] = {}  # squared distances of the outputs, by cause and "all"
 
     def add(self, a: Tensor, due: Tensor, rates: Tensor, reach: Reach) -> None:
         half = 0.5 * reach.unit / reach.counted
+        self.density.add(a, rates)
         self.neurons += a.numel()
         self.fired_wrongly += int(((due < half) & (rates >= half)).sum())
         self.silent_wrongly += int(((due >= half) & (rates < half)).sum())
@@ -55,7 +58,7 @@ class _Layer:
             self.channels[name] += each.sum(others, dtype=torch.float64).cpu()
 
     @property
-    def told(self) -> dict[str, float]:
+    def told(self) -> dict[str, float | None]:
         """What metrics.json says of its neurons and channels, as fractions."""
         active = self.channels["active"]
         over = (self.channels["over"] > SATURATED * active) & (active > 0)
@@ -65,6 +68,7 @@ class _Layer:
             "dead": float((self.channels["sent"] == 0).double().mean()),
             "saturated": float(over.double().mean()),
             "unused": float((active == 0).double().mean()),
+            "correlation": self.density.correlation,
         }
 
 
@@ -162,12 +166,17 @@ class Diagnosis:
                 self._layers[name].alone[cause] = squared(changed - values[self.normal.output])
         self._ablated_norm = squared(values[self.normal.output])
 
+    @property
+    def densities(self) -> dict[str, Density]:
+        """How the rates of each layer lie over its activations."""
+        return {name: layer.density for name, layer in self._layers.items()}
+
     def document(self) -> dict[str, Any]:
         """Return ``samples``, ``t``, ``output_error`` and ``layers`` of metrics.json; fractions, or null.
 
         ``layers`` have shares of the output error by cause, the relative ``output_error`` that the layer's own errors
-        cause alone, and shares of neurons (fired or silent wrongly) and channels (dead, saturated, unused: no
-        activation in the ANN either).
+        cause alone, shares of neurons (fired or silent wrongly) and channels (dead, saturated, unused: no activation
+        in the ANN either), and the correlation of rates and activations.
         """
         c, q, e = (_relative(self._distance[name], self._norm) for name in ("limited", "rounded", "real"))
         parts: dict[str, float | None] = dict.fromkeys(CAUSES)

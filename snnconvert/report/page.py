@@ -53,6 +53,8 @@ def render_page(context: Mapping[str, Any]) -> bytes:
         meaning=[_unbroken(each) for each in meaning(metrics)],
         layers=_layers(metrics),
         worst=_worst_layer(metrics),
+        densities=_densities(context.get("densities") or []),
+        changed=_changed(context.get("changes")),
         costs=_costs(metrics),
         energy=_energy(metrics),
         equivalence=_equivalence(context["equivalence"]),
@@ -167,6 +169,21 @@ def _layers(metrics: Mapping[str, Any]) -> Table:
     return _table("Spiking layers, in the order of the network", header, cells, {"layer"})
 
 
+def _picture(source: str | None) -> str | None:
+    """Return a picture that is in the page itself; None for anything else."""
+    inside = source is not None and re.fullmatch(r"data:image/png;base64,[A-Za-z0-9+/]+=*", source)
+    return source if inside else None
+
+
+def _densities(found: Iterable[Mapping[str, Any]]) -> list[tuple[str | None, str]]:
+    """Return a picture of each layer, and words."""
+    shown = []
+    for each in found:
+        told = "no correlation" if each["correlation"] is None else f"r = {each['correlation']:.3f}"
+        shown.append((_picture(each["picture"]), f"{printable(each['name'])}: {told}"))
+    return shown
+
+
 def _worst_layer(metrics: Mapping[str, Any]) -> tuple[str, str] | None:
     errors = [(number(row.get("rate_error")), row) for row in rows(metrics, "layers")]
     known = [(error, row) for error, row in errors if error is not None]
@@ -174,6 +191,42 @@ def _worst_layer(metrics: Mapping[str, Any]) -> tuple[str, str] | None:
         return None
     error, row = max(known, key=lambda pair: pair[0])
     return printable(str(row.get("name", NOTHING))), _unbroken(percent(error))
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What changed: in a sentence, as tables, and samples with a picture, or None, and words."""
+
+    sentence: str
+    both: Table
+    confusion: Table
+    shown: Sequence[tuple[str | None, str]]
+
+
+def _changed(changes: Mapping[str, Any] | None) -> Changed | None:
+    if changes is None:
+        return None
+    share = percent(changes["changed"] / changes["samples"])
+    sentence = (
+        f"At T = {count(changes['t'])} the spiking network answers otherwise than the ANN on "
+        f"{count(changes['changed'])} of {count(changes['samples'])} samples ({share})."
+    )
+    both = [(name, count(each)) for name, each in changes.get("both", {}).items()]
+    if "matrix" in changes:
+        names = [printable(name, 40) for name in changes["classes"]]
+        cells = [(name, *map(count, row)) for name, row in zip(names, changes["matrix"], strict=True)]
+        confusion = _table("The ANN's class by row, the spiking network's by column", ("ANN", *names), cells)
+    else:
+        cells = [(printable(p["ann"], 40), printable(p["snn"], 40), count(p["count"])) for p in changes["pairs"]]
+        header = ("ANN", "spiking network", "samples")
+        confusion = _table("The most frequent changes", header, cells, {"ANN", "spiking network"})
+    shown = []
+    for each in changes["shown"]:
+        label = "" if each["label"] is None else f", label {printable(each['label'], 40)}"
+        told = f"ANN {printable(each['ann'], 40)}, spiking {printable(each['snn'], 40)}{label} (sample {each['place']})"
+        shown.append((_picture(each["picture"]), told))
+    caption = "Who is right, in samples"
+    return Changed(_unbroken(sentence), _table(caption, ("answers", "samples"), both, {"answers"}), confusion, shown)
 
 
 def _costs(metrics: Mapping[str, Any]) -> Table:

@@ -6,6 +6,10 @@ import pytest
 
 from snnconvert.measure.energy import priced
 
+PICTURE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECA"
+    "AAAACMmsGiAAAAEElEQVR4nGNsYGBgYGJAIQAJ5ACIUhZOXwAAAABJRU5ErkJggg=="
+)
 ACCURACIES = {1: 0.10, 2: 0.12, 4: 0.25, 8: 0.38, 16: 0.69, 32: 0.825}
 
 
@@ -91,6 +95,15 @@ def resnet20_context() -> dict[str, Any]:
             {"role": "evaluation", "path": "data/cifar10:test", "samples": 10000, "kind": "CIFAR binary",
              "layout": "NCHW", "preprocess": preprocess},
         ],
+        "densities": [{"name": "/relu/Relu", "correlation": 0.98, "picture": PICTURE},
+                      {"name": "/layer1/Relu", "correlation": None, "picture": PICTURE}],
+        "changes": {
+            "t": 32, "samples": 10000, "changed": 640, "classes": ["cat", "dog"], "matrix": [[4000, 300], [340, 5360]],
+            "both": {"both are right": 8800, "only the ANN is right": 400},
+            "pairs": [{"ann": "cat", "snn": "dog", "count": 300}],
+            "shown": [{"picture": PICTURE, "place": 17, "ann": "cat", "snn": "dog", "label": "cat"},
+                      {"picture": None, "place": 18, "ann": "dog", "snn": "cat", "label": None}],
+        },
         "nodes": nodes,
         "command": "snnconvert resnet20.onnx --calib data/cifar10:train --eval data/cifar10:test --calib-samples 512",
     }  # fmt: skip

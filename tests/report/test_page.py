@@ -90,8 +90,9 @@ def test_hostile_text_is_harmless(context: dict[str, Any], text: str) -> None:
 
 def test_page_fetches_nothing(context: dict[str, Any]) -> None:
     page = render_page(context)
-    for forbidden in (b"http://", b"https://", b"src=", b"url(", b"@import", b"<script", b"<link", b"<iframe"):
+    for forbidden in (b"http://", b"https://", b"url(", b"@import", b"<script", b"<link", b"<iframe"):
         assert forbidden not in page
+    assert page.count(b"src=") == page.count(b'src="data:image/png;base64,') == 3
     policy = b"default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     assert page.count(b'<meta http-equiv="Content-Security-Policy" content="' + policy + b'">') == 1
     assert page.index(policy) < page.index(b"<style")
@@ -103,7 +104,7 @@ def test_page_is_well_formed(context: dict[str, Any]) -> None:
     assert headings[0] == 1
     assert headings.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(headings))
-    assert outline.tags.count("caption") == outline.tags.count("table") == 8
+    assert outline.tags.count("caption") == outline.tags.count("table") == 10
     scopes = [value for name, value in outline.attributes if name == "scope"]
     assert len(scopes) == outline.tags.count("th")
     identifiers = [value for name, value in outline.attributes if name == "id"]
@@ -126,6 +127,18 @@ def test_page_says_what_was_measured(context: dict[str, Any]) -> None:
         "81.7 – 83.2 %",
     ):
         assert said in text, said
+
+
+def test_page_says_what_changed(context: dict[str, Any]) -> None:
+    page = render_page(context)
+    text = Outline(page).text
+    for told in ("640 of 10,000 samples", "5,360", "only the ANN is right", "r = 0.980", "no correlation"):
+        assert told in text.replace("\N{NO-BREAK SPACE}", " "), told
+    assert b'alt="ANN cat, spiking dog, label cat (sample 17)"' in page
+    del context["changes"]["matrix"]
+    assert "The most frequent changes" in Outline(render_page(context)).text
+    context |= {"changes": None, "densities": []}
+    assert "What changed" not in Outline(render_page(context)).text
 
 
 def test_page_says_what_a_sample_costs(context: dict[str, Any]) -> None:
@@ -154,8 +167,9 @@ def test_bare_context_makes_a_page(context: dict[str, Any]) -> None:
         "ann": None,
         "steps": [row],
     }
-    for name in ("notes", "equivalence", "data", "nodes"):
+    for name in ("notes", "equivalence", "data", "nodes", "densities"):
         context[name] = []
+    context["changes"] = None
     context["options"] = {}
     outline = Outline(render_page(context))
     assert outline.tags.count("table") == 1
