@@ -5,12 +5,24 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from snnconvert.cli.messages import NORMAL, QUIET, VERBOSE, TerminalProgress, wants_color
 from snnconvert.errors import UsageError
 
-PLACE = click.Path(readable=False)  # any path, there or not: shells complete it
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class _Place(click.ParamType[str]):
+    """Any path, there or not, which shells complete; what is wrong with it is told by who opens it."""
+
+    name = "path"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
+
+
+PLACE = _Place()
 
 
 @dataclass(frozen=True)
