@@ -35,8 +35,9 @@ bench: $(READY)  ## measure on the real networks and data (SNNCONVERT_DATA, defa
 peers: $(PEERS)/.ready  ## speed against SpikingJelly and sinabs, and the same spikes and counts there; in a folder of their own; eight minutes
 	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks peers nir neurobench
 
-docs: $(READY)  ## write the tables of operators and of errors again
+docs: $(READY)  ## write the tables of operators and of errors again, and all pages as build/docs/index.html
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 wheel: $(READY)  ## dist/*.whl
 	$(BIN)/python -m build --wheel

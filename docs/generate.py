@@ -1,14 +1,19 @@
-"""Writes docs/operators.md and docs/errors.md from the code: ``python docs/generate.py``."""
+"""Writes docs/operators.md, docs/errors.md and the pictures of neurons: ``python docs/generate.py``."""
 
 import re
 from pathlib import Path
 
+from snnconvert.cli import main
 from snnconvert.codes import CODES
 from snnconvert.load.constants import FOLDERS
 from snnconvert.load.onnx_graph import REASONS
 from snnconvert.operators import READERS
 
 PAGE = Path(__file__).with_name("operators.md")
+PICTURES = {
+    "if.svg": "neuron if --current 0.3",
+    "lif.svg": "neuron lif --tau 20 --threshold 10 --current 11",
+}
 ERRORS = Path(__file__).with_name("errors.md")
 HEAD = """# Operators
 
@@ -79,3 +84,6 @@ def _becomes(sentence: str) -> str:
 if __name__ == "__main__":
     PAGE.write_text(operators_page(), encoding="utf-8")
     ERRORS.write_text(errors_page(), encoding="utf-8")
+    for name, command in PICTURES.items():
+        if main(["-q", *command.split(), "--plot", str(PAGE.with_name(name))]):
+            raise SystemExit(name)

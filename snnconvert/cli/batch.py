@@ -28,7 +28,7 @@ Examples:
 @click.command("batch", epilog=EPILOG)
 @click.argument("config", type=PLACE)
 @click.option("--only", multiple=True, metavar="GLOB", help="Only the jobs of such names; may be repeated.")
-@click.option("--set", multiple=True, metavar="A.B=C", help="Set an option of every job, or execution.*, by its path.")
+@click.option("--set", multiple=True, metavar="A.B=C", help="Set an option of all jobs, or of execution, by its path.")
 @click.option("--dry-run", is_flag=True, help="Tell which jobs would run, and why; write nothing.")
 @click.option("--status", is_flag=True, help="Tell how far every job is, and which bundles belong to none any more.")
 @click.option("--scheduler", metavar="URL|FILE", help="Run on the workers of this Dask scheduler.")

@@ -82,8 +82,8 @@ Examples:
     help="What the hardware can send, for --method auto. [binary]",
 )
 @click.option("--neuron", metavar="NAME", help="Neuron model; --set neuron.k=15 and so on for its parameters. [if]")
-@click.option("--onset-delay", type=click.IntRange(0), metavar="D", help="Layer l fires D*l steps later. [0]")
-@click.option("--warm-up", type=click.FloatRange(0), metavar="W", help="Layer l is silent for its first W*l steps. [0]")
+@click.option("--onset-delay", type=click.IntRange(0), metavar="D", help="Layer l fires D x l steps later. [0]")
+@click.option("--warm-up", type=click.FloatRange(0), metavar="W", help="Layer l is silent for W x l steps. [0]")
 @click.option("--readout-from", type=click.IntRange(0), metavar="N", help="The readout leaves out N steps. [0]")
 @click.option(
     "--stop", type=float, metavar="MARGIN", help="A sample ends when its class leads by MARGIN steps' worth. [never]"
