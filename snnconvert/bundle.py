@@ -14,6 +14,7 @@ from snnconvert.report.documents import as_json, calibration_document, predictio
 from snnconvert.report.evaluate_script import evaluate_script
 from snnconvert.report.fates import fates
 from snnconvert.report.page import render_page
+from snnconvert.report.plots import plots
 from snnconvert.report.provenance import CONTENTS, PROVENANCE, material, provenance_bytes
 from snnconvert.report.tables import curve_csv
 
@@ -36,6 +37,8 @@ def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]
         "config.yaml": job.to_yaml(),
         "report.html": render_page(page_context(conversion) | {"changes": changes(outcomes, conversion.evaluation)}),
     }
+    if job.plots is not None:
+        files |= plots(metrics, job.plots)
     chosen = {path: value for path, value in job.dotted().items() if path not in PERSONAL}
     return files | {PROVENANCE: provenance_bytes(files, chosen, job.device, materials(conversion))}
 

@@ -83,7 +83,7 @@ class Job(Options):
 
     ``input_shape`` is of one sample, ``output_name`` one of several outputs; both None where the model file tells.
     ``neuron`` holds parameters of the neuron model ``convert.neuron``. ``skip_bad`` images that cannot be read are
-    passed over; ``workers`` threads decode images, and change no result.
+    passed over; ``plots`` are pictures beside the report; ``workers`` threads decode images, and change no result.
     """
 
     model: str
@@ -95,6 +95,7 @@ class Job(Options):
     preprocess: Annotated[dict[str, Any], WithJsonSchema({"type": ["string", "object", "null"]})] = {}
     convert: ConvertOptions = ConvertOptions()
     neuron: dict[str, float | int | str | None] = {}
+    plots: Literal["svg", "png"] | None = None
     seed: int = 0
     skip_bad: Annotated[int, Field(ge=0)] = 0
     workers: Annotated[int, Field(ge=0, le=64)] = 2

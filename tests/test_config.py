@@ -285,6 +285,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "convert.readout_from": 0,
         "convert.stop": None,
         "neuron": {},
+        "plots": None,
         "seed": 0,
         "skip_bad": 0,
         "workers": 2,

@@ -44,6 +44,7 @@ OPTIONS = {
     "weights": "convert.weights",
     "encoding": "convert.encoding",
     "steps": "convert.steps",
+    "plots": "plots",
     "seed": "seed",
     "skip_bad": "skip_bad",
     "workers": "workers",
@@ -113,6 +114,7 @@ Examples:
 @click.option("--workers", type=click.IntRange(0, 64), metavar="N", help="Threads that decode images. [2]")
 @click.option("--seed", type=int, help="Of the choice of samples. [0]")
 @click.option("--device", metavar="NAME", help="auto, cpu or cuda:0. [auto]")
+@click.option("--plots", type=click.Choice(["svg", "png"]), help="Write pictures as files, too. [none]")
 @click.option(
     "--config", type=PLACE, metavar="FILE", help="A job in YAML, as in a bundle's config.yaml; options win over it."
 )

@@ -86,11 +86,10 @@ def open_recordings(path: Path) -> tuple[Recordings, np.ndarray | None] | None:
     if "sensor_size" not in arrays:
         if not len(columns[0]):
             raise DataError("E201", f"{where}: no events, and no sensor_size")
-        arrays["sensor_size"] = np.array([columns[0].max() + 1, columns[1].max() + 1, 2])
+        arrays["sensor_size"] = np.array([int(columns[0].max()) + 1, int(columns[1].max()) + 1, 2])
     offsets = arrays.get("offsets", np.array([0, len(columns[0])]))
-    rises = (
-        offsets.ndim == 1 and len(offsets) > 1 and offsets.dtype.kind in "iu" and bool((np.diff(offsets) >= 0).all())
-    )
+    listed = offsets.ndim == 1 and len(offsets) > 1 and offsets.dtype.kind in "iu"
+    rises = listed and bool((offsets[1:] >= offsets[:-1]).all())
     if not rises or offsets[0] != 0 or offsets[-1] != len(columns[0]):
         raise DataError("E204", f"{where}: offsets: expected rising whole numbers from 0 to {len(columns[0])}")
     labels = arrays.get("labels")

@@ -66,11 +66,11 @@ def _draw(axes: "Axes", curves: Mapping[str, Sequence[Mapping[str, Any]]], cost:
     front = pareto(every)
     axes.plot(*_columns(front), drawstyle="steps-post", color=FRONT, linewidth=1.4, linestyle="--", label="best")
     if every:
-        _scale(axes, cost)
+        scale_of_costs(axes, cost)
     axes.grid(visible=True, color="#dfe4ea", linewidth=0.6)
 
 
-def _scale(axes: "Axes", cost: str) -> None:
+def scale_of_costs(axes: "Axes", cost: str) -> None:
     """Make the axis of costs logarithmic: time steps in powers of two, operations with k, M and G."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 

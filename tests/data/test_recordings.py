@@ -125,6 +125,7 @@ BAD = [
     ({"t": np.full(30, np.nan)}, "E204", "recording 0: t: got NaN"),
     ({"offsets": np.array([0, 40])}, "E204", "offsets: expected rising whole numbers from 0 to 30"),
     ({"offsets": np.array([0, 20, 10, 30])}, "E204", "offsets"),
+    ({"offsets": np.array([0, 20, 10, 30], np.uint64)}, "E204", "offsets"),
     ({"offsets": np.array([0.0, 30.0])}, "E204", "offsets"),
     ({"offsets": np.zeros((2, 2), int)}, "E204", "offsets"),
     ({"labels": np.array([1, 2])}, "E204", "2 labels, expected 3"),

@@ -181,6 +181,17 @@ def test_what_corrections_on_real_spikes_leave_is_exported(schedule: str, name: 
     assert_same_steps(fitted, x, exact=False)
 
 
+def about_of(network: SpikingNetwork) -> dict[str, object]:
+    return {
+        "preprocess": {},
+        "schedule": network.schedule_document,
+        "macs": {},
+        "input": [*network.graph.input_shape],
+        "steps": [STEPS],
+        "batch_size": len(X),
+    }
+
+
 def answered(folder: Path) -> None:
     """Let the generated evaluator, in a process that imports nothing of the package, run every network."""
     driver = "\n".join(
@@ -199,16 +210,8 @@ def answered(folder: Path) -> None:
     np.save(folder / "x.npy", X.numpy())
     for number, case in enumerate(CASES):
         network = network_of(*case)
-        about = {
-            "preprocess": {},
-            "schedule": network.schedule_document,
-            "macs": {},
-            "input": [*network.graph.input_shape],
-            "steps": [STEPS],
-            "batch_size": len(X),
-        }
         (folder / f"{number}_snn").mkdir()
-        (folder / f"{number}_snn" / "snn.onnx").write_bytes(step_model(network, about))
+        (folder / f"{number}_snn" / "snn.onnx").write_bytes(step_model(network, about_of(network)))
     environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-I", "-c", driver, str(folder), str(STEPS)]
     subprocess.run(command, cwd=folder, env=environment, check=True, timeout=120)
@@ -250,15 +253,7 @@ def test_input_events_are_counted_as_in_the_engine(case: tuple[str, str], tmp_pa
     here = torch.rand(3, STEPS, 2, 6, 6, generator=torch.Generator().manual_seed(1)) < 0.3
     x = quarters(3, STEPS, 2, 6, 6) * here
     assert_same_steps(network, x, exact=not network.decodes)
-    about = {
-        "preprocess": {},
-        "schedule": network.schedule_document,
-        "macs": {},
-        "input": [*network.graph.input_shape],
-        "steps": [STEPS],
-        "batch_size": 3,
-    }
-    (tmp_path / "snn.onnx").write_bytes(step_model(network, about))
+    (tmp_path / "snn.onnx").write_bytes(step_model(network, about_of(network)))
     _, spikes, synops, _ = Evaluator(tmp_path).answers(x.numpy(), range(1, STEPS + 1))
     for index, readout in enumerate(Simulator(network).run(x, range(1, STEPS + 1))):
         events = {name: each.double().sum(0) for name, each in readout.events.items()}
