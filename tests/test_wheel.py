@@ -46,7 +46,8 @@ def test_wheel_holds_the_package_its_networks_and_nothing_else(wheel: Path) -> N
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "snnconvert").rglob("*.py")}
     templates = {str(path.relative_to(ROOT)) for path in (ROOT / "snnconvert").rglob("*.j2")}
     assert any(name.endswith("page.html.j2") for name in templates)
-    assert sources | templates <= package
+    others = {f"snnconvert/{name}" for name in ("py.typed", "report/page.css", "report/sort.js")}
+    assert sources | templates | others <= package
     assert not any("test" in Path(name).name and name.endswith(".py") for name in package)
     assert not any("__pycache__" in name for name in package)
 

@@ -67,3 +67,17 @@ def test_an_unknown_chip_is_refused(cli: Callable, bundle: Path) -> None:
     done = cli("cost", bundle, "--target", "spek")
     assert (done.status, done.out) == (2, "")
     assert "did you mean 'speck'?" in done.err
+
+
+def test_export_tells_the_same(cli: Callable, bundle: Path, work: Path) -> None:
+    """As interfaces of chips ask for it: what would be written for a target, and what it would cost."""
+    assert cli("export", bundle, "--target", "speck").out == cli("cost", bundle, "--target", "speck").out
+    (work / "mine.yaml").write_text("name: mine\nsource: a guess\nac_pj: 1.0\nmac_pj: 2.0\n")
+    told = cli("export", bundle, "--energy-model", "mine.yaml", "--json")
+    assert told.status == 0
+    assert [each["model"] for each in json.loads(told.out)["energy"]][-1] == "mine"
+    assert "Missing option '--to'" in cli("export", bundle).err
+    assert "Missing option '--out'" in cli("export", bundle, "--to", "nir").err
+    done = cli("export", bundle, "--to", "nir", "--out", "a.nir", "--target", "speck")
+    assert done.status == 2
+    assert "one of them" in done.err
