@@ -29,7 +29,11 @@ def browser() -> Iterator[Any]:
     if program is None:
         pytest.skip("no Chromium: apt-get install chromium")
     with playwright.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+        try:
+            found = running.chromium.launch(executable_path=program, args=arguments)
+        except playwright.Error as problem:
+            pytest.skip(f"Chromium does not start here: {str(problem).splitlines()[0]}")
         yield found
         found.close()
 
