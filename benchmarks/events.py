@@ -15,7 +15,7 @@ from snnconvert.config import build_job
 from snnconvert.conversion import Silent
 from snnconvert.data import open_dataset
 
-NAME, MOST = "mnist_ademrahal_lenet5", 8  # events of a white pixel
+NAME, MOST, SAMPLES = "mnist_ademrahal_lenet5", 8, 2000  # MOST: events of a white pixel
 STEPS = (8, 16, 32, 64)
 WAYS: dict[str, dict[str, Any]] = {
     "constant": {"encoding": "constant"},
@@ -51,7 +51,7 @@ def run() -> Section:
     with tempfile.TemporaryDirectory() as folder:
         files = {part: Path(folder) / f"{part}.npz" for part in ("train", "test")}
         record(network.calib, 1000, files["train"], np.random.default_rng(0))
-        record(str(network.evaluation), 10_000, files["test"], np.random.default_rng(1))
+        record(str(network.evaluation), SAMPLES, files["test"], np.random.default_rng(1))
         for way, options in WAYS.items():
             cells = [way]
             for steps in STEPS:
@@ -72,7 +72,7 @@ def run() -> Section:
                 )
             rows.append(cells)
     verdict = (
-        f"LeNet-5, ANN {100 * answers['ann']['accuracy']:.2f} % on the frames of the same events. These are no "
+        f"LeNet-5, {SAMPLES:,} test images, ANN {100 * answers['ann']['accuracy']:.2f} % on the frames. These are no "
         f"recordings of a camera: a pixel of MNIST sends up to {MOST} events, as many as it is bright, at times by "
         "chance. No goal was set."
     )
