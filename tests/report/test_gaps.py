@@ -90,7 +90,7 @@ def test_dense_outputs_are_named() -> None:
 
 def test_page_shows_the_diagnosis(context: dict[str, Any]) -> None:
     context["metrics"] |= {"diagnosis": DIAGNOSIS, "curves": CURVES}
-    page = render_page(context).decode()
+    page = render_page(context | {"changes": None, "densities": []}).decode()
     assert "<script" not in page
     assert "<img" not in page
     assert "<code>--correct</code>" in page
