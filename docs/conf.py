@@ -10,7 +10,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # of docs_commands
 
 project = "snnconvert"
 release = importlib.metadata.version("snnconvert")
-copyright = "the authors of snnconvert, Apache-2.0"  # noqa: A001 - Sphinx's own name
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
 exclude_patterns = ["build"]
 myst_heading_anchors = 3

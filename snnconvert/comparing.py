@@ -10,7 +10,7 @@ from urllib.parse import quote
 from snnconvert.config import build_job
 from snnconvert.errors import OutputError, UsageError
 from snnconvert.report.comparison import Run, on_front, render_comparison, verdict
-from snnconvert.report.manifest import is_bundle, read_verified
+from snnconvert.report.manifest import is_bundle, read_json, read_verified
 from snnconvert.report.provenance import PROVENANCE
 from snnconvert.report.single_file import check_place, write_whole
 from snnconvert.report.tables import steps_to
@@ -76,20 +76,16 @@ def _names(bundles: Sequence[Path]) -> list[str]:
 
 
 def _run(bundle: Path, name: str, out: Path) -> Run:
-    metrics = _json(bundle, "metrics.json")
+    metrics = read_json(bundle, "metrics.json")
     options = _options(bundle)
     page = bundle / "report.html"
     href = None
     if page.is_file():
         href = quote(os.path.relpath(page.resolve(), out.resolve().parent).replace(os.sep, "/"))
-    return Run(name, href, metrics, options, _samples(_json(bundle, PROVENANCE)))
-
-
-def _json(bundle: Path, name: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(read_verified(bundle, name, MOST)))
-    except (ValueError, TypeError, RecursionError):
-        raise OutputError("E403", f"{bundle}: file '{name}' is no JSON object", "make the bundle again") from None
+    chosen = [metrics.get("samples"), options.get("eval.samples"), options.get("eval.path") is None]
+    seed = options.get("seed") if any(chosen[1:]) else None  # by which they were chosen
+    samples = json.dumps([_samples(read_json(bundle, PROVENANCE)), *chosen, seed])
+    return Run(name, href, metrics, options, samples)
 
 
 def _options(bundle: Path) -> dict[str, object]:

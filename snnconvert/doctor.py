@@ -64,7 +64,11 @@ def _packages() -> list[Finding]:
     """Return what is installed of the packages that snnconvert asks for, and of its extras."""
     needed: list[str] = []
     extras: dict[str, list[str]] = {}
-    for line in importlib.metadata.requires("snnconvert") or []:
+    try:
+        lines = importlib.metadata.requires("snnconvert") or []
+    except importlib.metadata.PackageNotFoundError:
+        return [Finding("packages", "note", "snnconvert is not installed: what it asks for is not known")]
+    for line in lines:
         name = re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
         extra = re.search(r"extra == ['\"]([^'\"]+)", line)
         if extra is None:

@@ -1,7 +1,6 @@
 """A bundle in the forms that other tools run: read back, written, checked by running it, and put in its place."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -23,13 +22,12 @@ from snnconvert.export.verification import Agreement, expected_of, inexact, requ
 from snnconvert.export.window_model import window_model
 from snnconvert.load.onnx_file import MAX_BYTES
 from snnconvert.network import SpikingNetwork
-from snnconvert.report.manifest import read_verified, verify_bundle
+from snnconvert.report.manifest import read_json, read_verified, verify_bundle
 from snnconvert.report.single_file import check_place, write_together
 
 STEP_MODEL = "snn.onnx"
 SAMPLES = 4  # that a file is verified on
 STEPS = 64  # at most
-MAX_JSON = 2**26  # bytes of metrics.json
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,7 @@ class Opened:
         Raises:
             OutputError: it is missing, changed, or no JSON object (E403).
         """
-        try:
-            return dict(json.loads(read_verified(self.path, "metrics.json", MAX_JSON)))
-        except (ValueError, TypeError, RecursionError):
-            hint = "the bundle is not as it was written: make it again"
-            raise OutputError("E403", f"{self.path}: file 'metrics.json' is no JSON object", hint) from None
+        return read_json(self.path, "metrics.json")
 
 
 def open_bundle(path: Path) -> Opened:

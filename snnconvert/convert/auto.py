@@ -82,7 +82,7 @@ def choose(
         replace(base, method=method, neuron=neuron, correct=DECODED if neuron.decodes else BEST_GUESS)
         for neuron in neurons(base.neuron, spikes, steps)
         for method in ("mse", "percentile")
-        if not (neuron.decodes and base.schedule.onset_delay)
+        if not (neuron.decodes and (base.schedule.onset_delay or base.encoding == "events"))
     ]
     found = best(first)
     if not found.recipe.neuron.decodes:

@@ -265,6 +265,9 @@ def spiking_network(
             "--readout-from: with --encoding events the first steps bring a part of the sample",
             "--warm-up lets layers wait, and no step is left out",
         )
+    if encoding == "events" and neuron.decodes:
+        what = f"--encoding events: a neuron '{neuron.name}' takes its input for a running mean, which events are not"
+        raise UsageError("E003", what, "another --neuron")
     neurons = {node.name: neuron for node in normal.graph.activations}
     network = SpikingNetwork(normal.graph, neurons, normal.scales, pooling, schedule, encoding=encoding)
     for name, form in network.pools.items():

@@ -1,7 +1,5 @@
 """Where the spiking network answers otherwise than the ANN: how often, between which classes, and some samples."""
 
-import base64
-import io
 from typing import Any
 
 import numpy as np
@@ -10,6 +8,7 @@ from numpy.typing import NDArray
 from snnconvert.data import Selection
 from snnconvert.errors import SnnError
 from snnconvert.measure import Outcomes
+from snnconvert.report.drawing import as_data_uri
 
 SHOWN = 12  # samples
 SIDE = 72  # pixels of a picture, at most
@@ -81,9 +80,7 @@ def _picture(evaluation: Selection, at: int) -> str | None:
     factor = SIDE / max(image.size)
     width, height = (max(1, round(factor * side)) for side in image.size)
     image = image.resize((width, height), Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS)
-    content = io.BytesIO()
-    image.save(content, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    return as_data_uri(image)
 
 
 def _as_image(sample: NDArray[Any]) -> NDArray[np.uint8] | None:

@@ -80,19 +80,6 @@ def render_comparison(runs: Sequence[Run]) -> bytes:
         f".key .run{k}{{stroke:var(--run{k % len(COLOURS)});stroke-width:3;stroke-dasharray:{_dashes(k)}}}\n"
         for k in range(len(runs))
     ]
-    styles.append(
-        "main,footer{max-width:76rem}tbody th.left{min-width:9rem}"
-        ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem}\n"
-    )
-    styles.append(
-        ".curve .front{stroke:var(--ink);stroke-dasharray:5 4;stroke-width:1.4}.key{width:22px;height:10px}\n"
-    )
-    styles.append(
-        "thead button{all:unset;cursor:pointer;font-weight:inherit}thead button:focus-visible{outline:2px solid}\n"
-    )
-    styles.append(
-        'thead [aria-sort] button::after{content:" ▾"}thead [aria-sort=ascending] button::after{content:" ▴"}\n'
-    )
     light, dark = (";".join(f"--run{k}:{each[side]}" for k, each in enumerate(COLOURS)) for side in (0, 1))
     return rendered(
         "compare.html.j2",
@@ -154,6 +141,8 @@ def _last_point(run: Run) -> tuple[float, float] | None:
 def _notes(runs: Sequence[Run]) -> list[str]:
     """Return what makes runs hard to compare."""
     notes = []
+    if len(differing := _differing(runs)) > DIFFERING:
+        notes.append(f"The runs differ in {len(differing)} options; the table has the first {DIFFERING} of them.")
     if len({run.samples for run in runs}) > 1:
         notes.append("Not all runs were evaluated on the same samples: their accuracies differ by chance, too.")
     if len({json.dumps(run.metrics.get("ann"), sort_keys=True) for run in runs}) > 1:
@@ -166,7 +155,7 @@ def _notes(runs: Sequence[Run]) -> list[str]:
 
 def _table(runs: Sequence[Run]) -> tuple[list[str], list[list[Cell]]]:
     """Return the header, and the cells of each run but its name."""
-    options = _differing(runs)
+    options = _differing(runs)[:DIFFERING]
     models = [str(run.options.get("model", NOTHING)).rpartition("/")[2] for run in runs]
     named = ["model"] if len({*models}) > 1 else []
     told = [path.partition(".")[2].replace("_", " ") for path in options]
@@ -197,7 +186,7 @@ def _differing(runs: Sequence[Run]) -> list[str]:
     """Return the options of conversion in which the runs differ."""
     paths = sorted({path for run in runs for path in run.options if path.startswith(("convert.", "neuron."))})
     values = {path: {_literal(run.options.get(path)) for run in runs} for path in paths if path not in MISSED}
-    return [path for path, found in values.items() if len(found) > 1][:DIFFERING]
+    return [path for path, found in values.items() if len(found) > 1]
 
 
 def _picture(runs: Sequence[Run], cost: str) -> str:

@@ -1,13 +1,12 @@
 """Pictures of how the rates of layers lie over activations: small PNGs that fit a light and a dark page."""
 
-import base64
-import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from snnconvert.measure import Density
+from snnconvert.report.drawing import as_data_uri
 
 COLOUR = (64, 132, 214)  # seen on white and on black
 DIAGONAL = (128, 128, 128, 110)
@@ -34,6 +33,4 @@ def _picture(density: Density) -> str:
     empty = counts[side, side] == 0
     pixels[side[empty], side[empty]] = DIAGONAL
     image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 0, 2)[::-1]))  # rates upwards
-    content = io.BytesIO()
-    image.save(content, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    return as_data_uri(image)

@@ -1,6 +1,11 @@
-"""How pictures that matplotlib draws look, whatever the user's own matplotlib is set to."""
+"""How pictures that matplotlib draws look, whatever the user's own is set to; and how a page holds one of pixels."""
 
-from typing import Any
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 QUIET = "#5a6675"
 STYLE: dict[Any, Any] = {
@@ -13,3 +18,10 @@ STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "legend.frameon": False,
 }
+
+
+def as_data_uri(image: "Image") -> str:
+    """Return a picture as a PNG that stands in a page itself."""
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"

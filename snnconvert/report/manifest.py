@@ -22,6 +22,7 @@ SCHEMA = "snnconvert/manifest/1"
 
 _FAMILY = "snnconvert/manifest/"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_MOST_JSON = 2**26  # bytes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_BYTES = 16 * 2**20  # a manifest is a few kilobytes: a larger file is not read into memory
 
@@ -85,6 +86,19 @@ def verify_bundle(path: Path) -> None:
     for name in present:
         if name not in manifest and name not in (MANIFEST, RUN_RECORD):
             raise _damaged(path, name, "is not in the manifest")
+
+
+def read_json(path: Path, name: str) -> dict[str, Any]:
+    """Return a JSON object that a bundle holds.
+
+    Raises:
+        UsageError: ``path`` is no bundle (E001).
+        OutputError: the file is missing, changed, too large or no JSON object (E403).
+    """
+    try:
+        return dict(json.loads(read_verified(path, name, _MOST_JSON)))
+    except (ValueError, TypeError, RecursionError):
+        raise _damaged(path, name, "is no JSON object") from None
 
 
 def read_verified(path: Path, name: str, limit: int) -> bytes:

@@ -30,6 +30,7 @@ def plots(metrics: Mapping[str, Any], kind: str) -> dict[str, bytes]:
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
+        mpl.rcParams["svg.fonttype"] = "none"
         figure = Figure(figsize=(8, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         _curve(left, metrics, "total_steps", "time steps")
@@ -38,9 +39,9 @@ def plots(metrics: Mapping[str, Any], kind: str) -> dict[str, bytes]:
         left.set_ylabel("accuracy [%]" if labelled else "agreement with the ANN [%]")
         left.legend(loc="lower right")
         found[f"curve.{kind}"] = _written(figure, kind)
-        layers = rows(section(metrics, "diagnosis"), "layers")[:MOST]
+        layers = rows(section(metrics, "diagnosis"), "layers")
         if any(number(row.get(cause)) for row in layers for cause in CAUSES):
-            figure = Figure(figsize=(8, 1.2 + 0.22 * len(layers)), layout="constrained")
+            figure = Figure(figsize=(8, 1.2 + 0.22 * min(len(layers), MOST)), layout="constrained")
             _layers(figure.subplots(), layers, section(metrics, "diagnosis"))
             found[f"layers.{kind}"] = _written(figure, kind)
     return found
@@ -66,6 +67,8 @@ def _curve(axes: "Axes", metrics: Mapping[str, Any], cost: str, along: str) -> N
 
 def _layers(axes: "Axes", layers: Sequence[Mapping[str, Any]], diagnosis: Mapping[str, Any]) -> None:
     """Draw the share of each layer in the output error as a bar, in the colours of its causes."""
+    told = "" if len(layers) <= MOST else f", the first {MOST} of {len(layers)} layers"
+    layers = layers[:MOST]
     places = range(len(layers))
     begins = [0.0] * len(layers)
     for cause, colour in CAUSES.items():
@@ -74,7 +77,7 @@ def _layers(axes: "Axes", layers: Sequence[Mapping[str, Any]], diagnosis: Mappin
         begins = [begin + share for begin, share in zip(begins, shares, strict=True)]
     axes.set_yticks(places, [printable(str(row.get("name")), 40) for row in layers])
     axes.invert_yaxis()
-    axes.set_xlabel(f"share of the output error [%], T = {count(number(diagnosis.get('t')))}")
+    axes.set_xlabel(f"share of the output error [%], T = {count(number(diagnosis.get('t')))}{told}")
     axes.grid(visible=True, axis="x", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(loc="lower right")

@@ -38,6 +38,12 @@ def test_what_is_broken_is_told(cli: Callable, work: Path, monkeypatch: pytest.M
     assert done.status == 1
     assert "FAIL packages          missing: no-such-package" in done.out
 
+    def nowhere(name: str) -> None:
+        raise doctor.importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.importlib.metadata, "requires", nowhere)
+    assert "note packages" in cli("doctor").out
+
 
 def test_loops_that_count_otherwise_are_found(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the machine code were wrong: the fused simulator gets half of the input."""

@@ -76,6 +76,7 @@ def test_recordings_are_summed_unless_they_are_asked_for_in_time(cli: Callable, 
         (["--preprocess", "scale=1/16,mean=0.5"], "the mean that --preprocess subtracts is no event"),
         (["--readout-from", "2"], "the first steps bring a part of the sample"),
         (["--encoding", "poisson"], "poisson"),
+        (["--neuron", "differential"], "takes its input for a running mean"),
     ],
 )
 def test_what_cannot_be_is_refused(cli: Callable, job: list[str], other: list[str], told: str) -> None:
@@ -91,6 +92,7 @@ def test_more_steps_and_other_samples_are_refused(cli: Callable, job: list[str])
 
 
 def test_auto_chooses_on_recordings(cli: Callable, job: list[str]) -> None:
-    done = cli(*job, "--method", "auto", "--out", "net", "-v")
+    done = cli(*job, "--method", "auto", "--spikes", "graded", "--out", "net", "-v")
     assert done.status == 0, done.err
     assert "auto chose" in done.err
+    assert "differential" not in done.err

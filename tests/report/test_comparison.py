@@ -59,6 +59,11 @@ def test_options_that_are_the_same_have_no_column() -> None:
     assert "model" not in text.partition("Runs")[2].partition("best:")[0]
 
 
+def test_options_that_have_no_column_are_told() -> None:
+    many = [run(name, [0.5], [1.0], **{f"o{k}": name for k in range(9)}) for name in "ab"]
+    assert "The runs differ in 9 options; the table has the first 6 of them." in Outline(render_comparison(many)).text
+
+
 def test_what_cannot_be_compared_is_said() -> None:
     other = Run("d", None, {"ann": {"accuracy": None}, "steps": []}, {}, "other")
     text = Outline(render_comparison([*RUNS, other])).text

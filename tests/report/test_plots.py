@@ -2,7 +2,6 @@
 
 import io
 from typing import Any
-from xml.etree import ElementTree
 
 import matplotlib as mpl
 import pytest
@@ -28,8 +27,17 @@ def test_pictures_show_the_numbers(told: dict[str, Any], monkeypatch: pytest.Mon
     monkeypatch.setitem(mpl.rcParams, "lines.linewidth", 9.0)  # a user's own settings
     assert plots(told, "svg") == found
     for content in found.values():
-        assert ElementTree.fromstring(content).tag.endswith("svg")  # noqa: S314
+        assert content.startswith(b"<?xml")
+        assert content.rstrip().endswith(b"</svg>")
         assert b"<dc:date>" not in content
+
+
+def test_layers_that_have_no_bar_are_told(told: dict[str, Any]) -> None:
+    many = [LAYERS[0] | {"name": f"l{k}"} for k in range(70)]
+    few = plots(told, "svg")["layers.svg"]
+    long = plots(told | {"diagnosis": {"t": 32, "layers": many}}, "svg")["layers.svg"]
+    assert b"the first 60 of 70 layers" in long
+    assert b"the first 60" not in few
 
 
 def test_png_is_one(told: dict[str, Any]) -> None:
