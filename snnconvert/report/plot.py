@@ -36,6 +36,8 @@ CURVE_CSS = """\
 .curve .band{fill:var(--accuracy);opacity:.16}
 .curve .hit{fill:transparent;stroke:none}
 .curve g:hover>.point{stroke-width:5}
+.curve .value{font-weight:600;paint-order:stroke;stroke:var(--paper);stroke-width:5px;stroke-linejoin:round;pointer-events:none}
+.curve g:hover>.value{visibility:visible}
 """
 
 
@@ -158,7 +160,7 @@ def _time_ticks(axes: Axes, times: Iterable[float]) -> list[float]:
 
 
 def drawn(axes: Axes, series: Series) -> Iterable[str]:
-    """Draw a line with a marker, and its value as a tooltip, at each point."""
+    """Draw a line with a marker at each point, and its value, which shows where it is pointed at."""
     corners = [(axes.x(t), axes.y(v)) for t, v in series.points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
     yield f'<polyline class="line {series.style}" points="{path}"/>'
@@ -168,8 +170,15 @@ def drawn(axes: Axes, series: Series) -> Iterable[str]:
         if x - drawn_at < MARKER_GAP and t != series.points[-1][0]:
             continue  # a thousand steps need no thousand markers
         drawn_at = x
-        yield f"<g><title>{told}</title>{_marker(series.style, x, y)}"
-        yield f'<circle class="hit" cx="{x:.1f}" cy="{y:.1f}" r="9"/></g>'
+        yield f'<g class="mark">{_marker(series.style, x, y)}<circle class="hit" cx="{x:.1f}" cy="{y:.1f}" r="9"/>'
+        yield f"{_value(told, x, y)}</g>"
+
+
+def _value(told: str, x: float, y: float) -> str:
+    """Write what a point stands for above it, or below where there is no room; it never leaves the picture."""
+    over = y - 12 if y > TOP + 16 else y + 24
+    anchor = "start" if x < WIDTH / 3 else "end" if x > WIDTH * 2 / 3 else "middle"
+    return f'<text class="value" visibility="hidden" x="{x:.1f}" y="{over:.1f}" text-anchor="{anchor}">{told}</text>'
 
 
 def _marker(style: str, x: float, y: float) -> str:

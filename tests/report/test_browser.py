@@ -86,16 +86,19 @@ def test_pages_are_complete_without_scripts(opened: Callable, page: str) -> None
 @every_page
 def test_what_a_marker_stands_for_shows_where_it_is_pointed_at(opened: Callable, page: str) -> None:
     shown = opened(page)
-    marker = shown.locator("svg.curve g:has(title) circle.hit").last
+    mark = shown.locator("svg.curve g.mark").last
+    value, marker = mark.locator("text.value"), mark.locator("circle.hit")
+    assert not value.is_visible()
     marker.scroll_into_view_if_needed()
-    box = marker.bounding_box()
-    shown.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    told = shown.evaluate(
-        "([x, y]) => document.elementFromPoint(x, y).closest('g').querySelector('title').textContent",
-        [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2],
-    )
-    assert "%" in told
-    assert "T = " in told
+    marker.hover()
+    assert value.is_visible()
+    assert "%" in value.text_content()
+    assert "T = " in value.text_content()
+    box, picture = value.bounding_box(), mark.locator("xpath=ancestor::*[local-name()='svg']").bounding_box()
+    assert picture["x"] <= box["x"]
+    assert box["x"] + box["width"] <= picture["x"] + picture["width"]
+    shown.mouse.move(0, 0)
+    assert not value.is_visible()
 
 
 def test_a_table_sorts_by_mouse_and_by_keyboard(opened: Callable) -> None:

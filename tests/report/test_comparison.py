@@ -48,9 +48,9 @@ def test_page_says_who_is_best() -> None:
     assert [value for name, value in outline.attributes if name == "href"] == [f"{n}/report.html" for n in "abc"]
     for said in ("3 runs compared", "neuron", "percentile", "89.50", "400.00k", "steps to 99 %", "best"):
         assert said in outline.text, said
-    titles = re.findall(r"<title>(.*?)</title>", render_comparison(RUNS).decode())
-    assert "a: 89.50 % at T = 4, 7 steps" in titles
-    assert "a: 89.50 % at T = 4, 400.00k SynOps" in titles
+    values = re.findall(r'<text class="value"[^>]*>(.*?)</text>', render_comparison(RUNS).decode())
+    assert "a: 89.50 % at T = 4, 7 steps" in values
+    assert "a: 89.50 % at T = 4, 400.00k SynOps" in values
 
 
 def test_options_that_are_the_same_have_no_column() -> None:
