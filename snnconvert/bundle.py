@@ -13,10 +13,12 @@ from snnconvert.report.densities import densities
 from snnconvert.report.documents import as_json, calibration_document, predictions
 from snnconvert.report.evaluate_script import evaluate_script
 from snnconvert.report.fates import fates
+from snnconvert.report.graph_picture import graph_picture
 from snnconvert.report.page import render_page
 from snnconvert.report.plots import plots
 from snnconvert.report.provenance import CONTENTS, PROVENANCE, material, provenance_bytes
 from snnconvert.report.tables import curve_csv
+from snnconvert.report.traces import traces
 
 REPEAT = "snnconvert --config config.yaml --out again"  # from inside the bundle, where its paths are absolute
 
@@ -35,12 +37,21 @@ def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]
         "predictions.npz": predictions(outcomes, conversion.evaluation),
         "calibration.json": as_json(calibration),
         "config.yaml": job.to_yaml(),
-        "report.html": render_page(page_context(conversion) | {"changes": changes(outcomes, conversion.evaluation)}),
+        "report.html": render_page(page_context(conversion) | _of_samples(conversion, outcomes)),
     }
     if job.plots is not None:
         files |= plots(metrics, job.plots)
     chosen = {path: value for path, value in job.dotted().items() if path not in PERSONAL}
     return files | {PROVENANCE: provenance_bytes(files, chosen, job.device, materials(conversion))}
+
+
+def _of_samples(conversion: Conversion, outcomes: Outcomes) -> dict[str, Any]:
+    """Return what report.html shows of single samples."""
+    traced, evaluation, steps = conversion.traced, conversion.evaluation, conversion.network.schedule.steps
+    return {
+        "changes": changes(outcomes, evaluation),
+        "traces": None if traced is None else traces(traced, outcomes, evaluation, steps),
+    }
 
 
 def materials(conversion: Conversion) -> list[dict[str, Any]]:
@@ -87,6 +98,7 @@ def page_context(conversion: Conversion) -> dict[str, Any]:
         }
         for role, each in (("calibration", conversion.calib), ("evaluation", conversion.evaluation))
     ]
+    nodes = fates(conversion.loaded.graph.origins, conversion.network)
     return {
         "title": conversion.folded.name,
         "version": __version__,
@@ -101,6 +113,7 @@ def page_context(conversion: Conversion) -> dict[str, Any]:
         "options": conversion.job.dotted(),
         "data": data,
         "densities": densities(conversion.densities),
-        "nodes": fates(conversion.loaded.graph.origins, conversion.network),
+        "nodes": nodes,
+        "graph": graph_picture(conversion.loaded.graph, conversion.network, nodes),
         "command": f"{REPEAT} --trust-model" if conversion.job.trust_model else REPEAT,
     }

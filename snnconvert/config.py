@@ -78,6 +78,23 @@ class ConvertOptions(Options):
         return tuple(sorted(set(value)))
 
 
+class TraceOptions(Options):
+    """Which of the evaluated ``sample``s, by its number in the set, and which ``neurons`` the report shows over time.
+
+    Where they are None and none, the report chooses.
+    """
+
+    sample: Annotated[int, Field(ge=0)] | None = None
+    neurons: tuple[str, ...] = ()
+
+    @field_validator("neurons", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+            raise ValueError("expected a list of neurons, such as ['relu1:3,10,12']")
+        return tuple(dict.fromkeys(value))
+
+
 class Job(Options):
     """One conversion: everything that its result depends on.
 
@@ -96,6 +113,7 @@ class Job(Options):
     convert: ConvertOptions = ConvertOptions()
     neuron: dict[str, float | int | str | None] = {}
     plots: Literal["svg", "png"] | None = None
+    trace: TraceOptions = TraceOptions()
     seed: int = 0
     skip_bad: Annotated[int, Field(ge=0)] = 0
     workers: Annotated[int, Field(ge=0, le=64)] = 2

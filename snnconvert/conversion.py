@@ -9,7 +9,7 @@ from snnconvert.config import Job
 from snnconvert.data import Selection
 from snnconvert.graph import Equivalence, Graph
 from snnconvert.load import Loaded
-from snnconvert.measure import Density, ann_macs, first_layer_macs, graded_macs
+from snnconvert.measure import Density, Traced, ann_macs, first_layer_macs, graded_macs
 from snnconvert.network import NormalForm, SpikingNetwork
 
 
@@ -73,6 +73,7 @@ class Conversion:
     tried: list[str] = field(default_factory=list)  # for run.json: who repeats the choice tries nothing
     metrics: dict[str, Any] = field(default_factory=dict)
     densities: Mapping[str, Density] = field(default_factory=dict)
+    traced: Traced | None = None
 
 
 def class_count(graph: Graph) -> int | None:

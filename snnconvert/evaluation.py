@@ -12,6 +12,7 @@ from snnconvert.explanation import Explanation, Subject, explain
 from snnconvert.measure import Answers, LayerErrors, Outcomes
 from snnconvert.network import whole
 from snnconvert.simulate import Simulator
+from snnconvert.tracing import trace
 
 
 class Sums:
@@ -132,6 +133,7 @@ def evaluate(
     explanation = explained(conversion, device, progress)
     conversion.metrics |= explanation.metrics
     conversion.densities = explanation.densities
+    conversion.traced = trace(conversion, sums.outcomes, device, progress)
     return sums.outcomes
 
 

@@ -34,6 +34,7 @@ from snnconvert.recipes import Workshop, recipe_of, resolved
 from snnconvert.report.documents import run_record
 from snnconvert.report.evaluator import check_classes
 from snnconvert.report.publish import check_destination, publish
+from snnconvert.tracing import check_trace
 
 MEMORY_HINT = "a smaller --batch-size, --set calib.batch_size=N or --per-layer needs less"
 FORM_LIMIT = 1e-4  # of the largest output, between the normal form and the folded network
@@ -133,6 +134,7 @@ def convert(
     pooled = pools_averaged(folded) if options.max_pool == "average" else folded  # the ANN stays the user's own
     recipe = recipe_of(job)
     untried = recipe.try_on(pooled)  # what no scales could convert is refused now, too
+    check_trace(job.trace, untried, evaluation)
     progress.stage("calibrate", len(calib))
     if options.stop is not None and class_count(folded) in (None, 1):
         raise UsageError("E003", "--stop: the outputs are no classes, of which one could lead", "leave it out")

@@ -286,6 +286,8 @@ def test_defaults_are_the_documented_ones() -> None:
         "convert.stop": None,
         "neuron": {},
         "plots": None,
+        "trace.sample": None,
+        "trace.neurons": [],
         "seed": 0,
         "skip_bad": 0,
         "workers": 2,

@@ -39,6 +39,7 @@ LAYERS = [
     "comparing",
     "costing",
     "checkpoints",
+    "tracing",
     "evaluation",
     "pipeline",
     "inspection",

@@ -45,6 +45,8 @@ OPTIONS = {
     "encoding": "convert.encoding",
     "steps": "convert.steps",
     "plots": "plots",
+    "trace": "trace.sample",
+    "trace_neuron": "trace.neurons",
     "seed": "seed",
     "skip_bad": "skip_bad",
     "workers": "workers",
@@ -116,6 +118,12 @@ Examples:
 @click.option("--device", metavar="NAME", help="auto, cpu or cuda:0. [auto]")
 @click.option("--plots", type=click.Choice(["svg", "png"]), help="Write pictures as files, too. [none]")
 @click.option(
+    "--trace", type=click.IntRange(0), metavar="SAMPLE", help="The evaluated sample shown over time. [one that changed]"
+)
+@click.option(
+    "--trace-neuron", multiple=True, metavar="LAYER:N", help="A neuron shown over time, such as relu1:3,10,12. [some]"
+)
+@click.option(
     "--config", type=PLACE, metavar="FILE", help="A job in YAML, as in a bundle's config.yaml; options win over it."
 )
 @click.option("--set", multiple=True, metavar="A.B=C", help="Set any option of the YAML by its path.")
@@ -151,6 +159,7 @@ def build(config: str | None, assignments: Sequence[str], given: dict[str, Any],
         given["correct"] = [part.strip() for part in given["correct"].split(",") if part.strip() not in ("", "-")]
     if given.get("steps") is not None:
         given["steps"] = list(parse_steps(given["steps"]))
+    given["trace_neuron"] = list(given.get("trace_neuron") or ()) or None
     if given.get("input_shape") is not None:
         given["input_shape"] = parse_shape(given["input_shape"])
     chosen = {name: value for name, value in given.items() if value is not None}

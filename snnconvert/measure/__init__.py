@@ -9,6 +9,7 @@ from snnconvert.measure.fan_out import packed, packed_numbers, unpacked
 from snnconvert.measure.layers import LayerErrors
 from snnconvert.measure.operations import ann_macs, first_layer_macs, graded_macs, step_work
 from snnconvert.measure.outcomes import Outcomes, top1, wilson
+from snnconvert.measure.trace import Trace, Traced, record, telling
 
 __all__ = [
     "Answers",
@@ -17,6 +18,8 @@ __all__ = [
     "LayerErrors",
     "Nearness",
     "Outcomes",
+    "Trace",
+    "Traced",
     "add_bound",
     "ann_macs",
     "bounded",
@@ -24,8 +27,10 @@ __all__ = [
     "graded_macs",
     "packed",
     "packed_numbers",
+    "record",
     "rectifies",
     "step_work",
+    "telling",
     "top1",
     "unpacked",
     "wilson",

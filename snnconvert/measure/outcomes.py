@@ -138,6 +138,13 @@ class Outcomes:
         """Labels ``(N,)``, or None where there are none, or the outputs are no classes."""
         return np.concatenate(self._labels) if self._labels else None
 
+    @property
+    def changed(self) -> np.ndarray:
+        """Samples that are answered otherwise than by the ANN at the largest T; those where it is right come first."""
+        ann, labels = self.ann, self.labels
+        found = np.flatnonzero((self.snn[-1] != ann) & (ann >= 0)) if len(ann) else np.zeros(0, np.int64)
+        return found if labels is None else found[np.argsort(ann[found] != labels[found], kind="stable")]
+
     def document(self, macs: Mapping[str, int]) -> dict[str, object]:
         """Return samples, classes, labelled, ann, steps and macs_per_sample of a metrics.json document.
 

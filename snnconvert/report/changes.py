@@ -25,8 +25,7 @@ def changes(outcomes: Outcomes, evaluation: Selection) -> dict[str, Any] | None:
     """
     if outcomes.classes is None or outcomes.classes < 2 or not len(outcomes.ann):
         return None
-    ann, snn, labels = outcomes.ann, outcomes.snn[-1], outcomes.labels
-    changed = np.flatnonzero((snn != ann) & (ann >= 0))
+    ann, snn, labels, changed = outcomes.ann, outcomes.snn[-1], outcomes.labels, outcomes.changed
     found: dict[str, Any] = {"t": outcomes.steps[-1], "samples": len(ann), "changed": len(changed)}
     if labels is not None:
         right, still = ann == labels, snn == labels
@@ -36,8 +35,7 @@ def changes(outcomes: Outcomes, evaluation: Selection) -> dict[str, Any] | None:
             "only the spiking network is right": int((~right & still).sum()),
             "both are wrong": int((~right & ~still).sum()),
         }
-        changed = changed[np.argsort(~right[changed], kind="stable")]
-    names = [_name(evaluation, each) for each in range(outcomes.classes)]
+    names = [class_name(evaluation, each) for each in range(outcomes.classes)]
     pairs, counts = np.unique(np.stack([ann[changed], snn[changed]]), axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:PAIRS]
     found["pairs"] = [
@@ -49,24 +47,24 @@ def changes(outcomes: Outcomes, evaluation: Selection) -> dict[str, Any] | None:
         found |= {"classes": names, "matrix": matrix.tolist()}
     found["shown"] = [
         {
-            "picture": _picture(evaluation, at),
+            "picture": thumbnail(evaluation, at),
             "place": int(evaluation.indices[at]),
             "ann": names[ann[at]],
             "snn": names[snn[at]],
-            "label": None if labels is None else _name(evaluation, int(labels[at])),
+            "label": None if labels is None else class_name(evaluation, int(labels[at])),
         }
         for at in changed[:SHOWN].tolist()
     ]
     return found
 
 
-def _name(evaluation: Selection, index: int) -> str:
+def class_name(evaluation: Selection, index: int) -> str:
     """Return what a class is called: its folder, if there are folders."""
     folders = evaluation.dataset.classes
     return folders[index] if folders is not None and index < len(folders) else str(index)
 
 
-def _picture(evaluation: Selection, at: int) -> str | None:
+def thumbnail(evaluation: Selection, at: int) -> str | None:
     """Return a sample, before preprocessing, as a small PNG in a data URI; None where it is no picture."""
     try:
         grey = _as_image(np.asarray(evaluation.dataset.sample(int(evaluation.indices[at]))))

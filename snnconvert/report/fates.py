@@ -44,10 +44,11 @@ def _fate(origin: str, holders: Sequence[Node], network: SpikingNetwork) -> dict
     own = [node for node in holders if node.name == origin] or [node for node in holders if node.origins[0] == origin]
     if not own:
         return {"fate": "folded", "detail": f"into '{holders[0].name}'"}
-    return _fate_of_node(own[0], network)
+    return fate_of_node(own[0], network)
 
 
-def _fate_of_node(node: Node, network: SpikingNetwork) -> dict[str, Any]:
+def fate_of_node(node: Node, network: SpikingNetwork) -> dict[str, Any]:
+    """Tell what a node of the network is, which has no neurons: fate, scale and detail."""
     kind = network.traffic[node.name]
     scale = float(network.scales[node.name].mean())
     if node.name in network.pools:

@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 
 from snnconvert.report.costs import energy_rows, measure_rows
 from snnconvert.report.curve import accuracy_curve_svg
@@ -54,10 +55,12 @@ def render_page(context: Mapping[str, Any]) -> bytes:
         layers=_layers(metrics),
         worst=_worst_layer(metrics),
         densities=_densities(context.get("densities") or []),
+        traces=_traces(context.get("traces")),
         changed=_changed(context.get("changes")),
         costs=_costs(metrics),
         energy=_energy(metrics),
         equivalence=_equivalence(context["equivalence"]),
+        graph=_markup(context.get("graph")),
         nodes=_nodes(context["nodes"]),
         data=_data(context["data"]),
         options=_options(context["options"]),
@@ -182,6 +185,27 @@ def _densities(found: Iterable[Mapping[str, Any]]) -> list[tuple[str | None, str
         told = "no correlation" if each["correlation"] is None else f"r = {each['correlation']:.3f}"
         shown.append((_picture(each["picture"]), f"{printable(each['name'])}: {told}"))
     return shown
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Neurons over time: a sentence on the sample, its picture, and figures with what is told of each."""
+
+    sentence: str
+    picture: str | None
+    figures: Sequence[tuple[Markup | None, str]]
+
+
+def _traces(found: Mapping[str, Any] | None) -> Traces | None:
+    if found is None:
+        return None
+    figures = [(_markup(figure), printable(told, 400)) for figure, told in found["figures"]]
+    return Traces(printable(found["sentence"], 600), _picture(found["picture"]), figures)
+
+
+def _markup(drawn: object) -> Markup | None:
+    """Return a picture of our own making, in which every text from outside is escaped; None for anything else."""
+    return drawn if isinstance(drawn, Markup) else None
 
 
 def _worst_layer(metrics: Mapping[str, Any]) -> tuple[str, str] | None:

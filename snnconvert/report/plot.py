@@ -35,8 +35,19 @@ CURVE_CSS = """\
 .curve .point.bound{fill:var(--paper);stroke-width:2}
 .curve .band{fill:var(--accuracy);opacity:.16}
 .curve .hit{fill:transparent;stroke:none}
+.curve .potential{fill:none;stroke:var(--accuracy);stroke-width:1.5;stroke-linejoin:round}
+.curve .spike{fill:none;stroke:var(--ink)}
+.curve .back{stroke:var(--agreement)}
+.curve .waits{fill:var(--muted);opacity:.12}
+.curve .edge{fill:none;stroke:var(--muted);stroke-width:1.4}
+.curve .dot{fill:var(--paper);stroke:var(--muted);stroke-width:1.8}
+.curve .dot.synapse{fill:var(--muted)}
+.curve .dot.graded{fill:var(--agreement);stroke:var(--agreement)}
+.curve .dot.spiking{fill:var(--accuracy);stroke:var(--accuracy)}
+.curve .on{paint-order:stroke;stroke:var(--paper);stroke-width:5px}
 .curve g:hover>.point{stroke-width:5}
-.curve .value{font-weight:600;paint-order:stroke;stroke:var(--paper);stroke-width:5px;stroke-linejoin:round;pointer-events:none}
+.curve .value{font-weight:600;pointer-events:none}
+.curve .value{paint-order:stroke;stroke:var(--paper);stroke-width:5px;stroke-linejoin:round}
 .curve g:hover>.value{visibility:visible}
 """
 

@@ -120,6 +120,7 @@ def test_every_option_may_come_from_the_environment(
         },
         "neuron": {},
         "plots": "svg",
+        "trace": {"sample": None, "neurons": []},
         "seed": 3,
         "skip_bad": 2,
         "workers": 3,

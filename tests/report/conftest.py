@@ -2,9 +2,19 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from snnconvert.calibrate import random_scales
+from snnconvert.data import Dataset, Preprocessing, Selection
+from snnconvert.measure import Outcomes, Trace, Traced
 from snnconvert.measure.energy import priced
+from snnconvert.network import normal_form, spiking_network
+from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
+from snnconvert.report.graph_picture import graph_picture
+from snnconvert.report.traces import traces
+from tests.nets import Net
 
 PICTURE = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECA"
@@ -68,6 +78,28 @@ def resnet20_cost() -> dict[str, Any]:
     return priced(cost, 40551040)
 
 
+def resnet20_traces() -> dict[str, Any]:
+    """Three neurons of a layer over 8 steps of a sample that is no picture."""
+    generator = torch.Generator().manual_seed(0)
+    reached = torch.rand(8, 3, generator=generator) + 0.4
+    spikes = (reached >= 1).float()
+    trace = Trace(IntegrateAndFire(), (2, 3), (4, 0, 5), 0, 2, reached, reached - spikes, spikes)
+    values = {"/relu/Relu": torch.tensor([0.25, 0.5, 0.75])}
+    outcomes = Outcomes([8], 3)
+    outcomes.add(np.ones((1, 1), np.int32), np.zeros(1), np.zeros(1), np.zeros(1, np.int32), np.zeros(1, np.int64))
+    selection = Selection(Dataset("x", "npz", None, None, np.ones((1, 5))), np.arange(1), Preprocessing(), (5,))
+    return traces(Traced(0, 8, 1, (), {"/relu/Relu": trace}, values, values), outcomes, selection, 8)
+
+
+def resnet20_graph(fates: list[dict[str, Any]]) -> Any:
+    """A residual block."""
+    net = Net(2, 4, 4)
+    first = net.relu(net.conv("x", 2, name="conv1"), name="relu")
+    graph = net.graph(net.relu(net.sum(net.conv(first, 2), first)))
+    normal = normal_form(graph, random_scales(graph, per_channel=False))
+    return graph_picture(graph, spiking_network(normal, IntegrateAndFire()), fates)
+
+
 def resnet20_context() -> dict[str, Any]:
     nodes = [
         {"name": "/conv1/Conv", "operator": "Conv", "fate": "weighted synapse", "scale": 1.9, "detail": "3x3, 16"},
@@ -104,6 +136,8 @@ def resnet20_context() -> dict[str, Any]:
             "shown": [{"picture": PICTURE, "place": 17, "ann": "cat", "snn": "dog", "label": "cat"},
                       {"picture": None, "place": 18, "ann": "dog", "snn": "cat", "label": None}],
         },
+        "traces": resnet20_traces(),
+        "graph": resnet20_graph(nodes),
         "nodes": nodes,
         "command": "snnconvert resnet20.onnx --calib data/cifar10:train --eval data/cifar10:test --calib-samples 512",
     }  # fmt: skip

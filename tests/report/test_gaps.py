@@ -90,7 +90,7 @@ def test_dense_outputs_are_named() -> None:
 
 def test_page_shows_the_diagnosis(context: dict[str, Any]) -> None:
     context["metrics"] |= {"diagnosis": DIAGNOSIS, "curves": CURVES}
-    page = render_page(context | {"changes": None, "densities": []}).decode()
+    page = render_page(context | {"changes": None, "densities": [], "traces": None, "graph": None}).decode()
     assert "<script" not in page
     assert "<img" not in page
     assert "<code>--correct</code>" in page
@@ -105,6 +105,6 @@ def test_page_shows_the_diagnosis(context: dict[str, Any]) -> None:
 def test_diagnosis_that_was_not_made(context: dict[str, Any]) -> None:
     nothing = {"samples": 0, "t": 32, "output_error": None, "layers": [], "sentence": "Not measured: too large."}
     context["metrics"] |= {"diagnosis": nothing, "curves": None}
-    page = render_page(context).decode()
+    page = render_page(context | {"traces": None, "graph": None}).decode()
     assert "Not measured: too large." in page
     assert page.count("<svg") == 1
