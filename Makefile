@@ -32,8 +32,8 @@ fix: $(READY)  ## what style can be mended by itself
 bench: $(READY)  ## measure on the real networks and data (SNNCONVERT_DATA, default ../shared/data); about an hour
 	$(BIN)/python -m benchmarks
 
-peers: $(PEERS)/.ready  ## speed against SpikingJelly and sinabs, and the same spikes and counts there; in a folder of their own; eight minutes
-	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks peers nir neurobench
+peers: $(PEERS)/.ready  ## speed against SpikingJelly and sinabs, accuracy beside theirs, and the same spikes and counts there; in a folder of their own; twenty minutes
+	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks peers peers_accuracy nir neurobench
 
 docs: $(READY)  ## write the tables of operators and of errors again, and all pages as build/docs/index.html
 	$(BIN)/python docs/generate.py
@@ -48,7 +48,7 @@ clean:
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("snnconvert needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables setuptools
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
 	touch $@
 

@@ -176,4 +176,5 @@ def gate_of(base: Gate, given: Mapping[str, Any]) -> Gate:
         if not equals:
             raise UsageError("E003", f"--rail: expected NAME=VALUE, got '{assignment[:80]}'", "min_accuracy=90")
         document["rails"][name] = parse_yaml(text, f"--rail {name}")[0]
+        validated(Gate, base.model_dump() | {"rails": {name: document["rails"][name]}}, f"--rail {name}", "E003")
     return validated(Gate, document, "--steps, --margin, --alpha, --rail", "E003")

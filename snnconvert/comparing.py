@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from snnconvert.config import build_job
 from snnconvert.errors import OutputError, UsageError
-from snnconvert.report.comparison import Run, on_front, render_comparison, verdict
+from snnconvert.report.comparison import Run, hard_to_compare, on_front, render_comparison, verdict
 from snnconvert.report.manifest import is_bundle, read_json, read_verified
 from snnconvert.report.provenance import PROVENANCE
 from snnconvert.report.single_file import check_place, write_whole
@@ -42,6 +42,7 @@ def compare(folders: Sequence[Path], out: Path, force: bool) -> dict[str, Any]:
         "schema": SCHEMA,
         "page": str(out),
         "verdict": verdict(runs),
+        "notes": hard_to_compare(runs),
         "runs": [
             {"bundle": str(bundle), "name": run.name, "best": best, "steps_to_99": steps_to(run.metrics)}
             for bundle, run, best in listed

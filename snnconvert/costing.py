@@ -117,5 +117,7 @@ def fit_table(document: dict[str, Any]) -> str:
         lines.append(f"  {'ok  ' if row['fits'] else 'FAIL'} {told}[{sources.index(row['source']) + 1}]")
     for place, source in enumerate(sources, 1):
         lines += textwrap.wrap(f"[{place}] {source}", 80, subsequent_indent="    ", break_on_hyphens=False)
+    if any("weight" in row["what"] and not row["fits"] for row in found):
+        lines.append("hint: --weights int8 converts to the network that such a chip holds")
     lines.append("Limits of public documents, compared; nobody ran it on the chip.")
     return "\n".join(lines) + "\n"

@@ -14,6 +14,9 @@ from snnconvert.network import whole
 from snnconvert.simulate import Simulator
 from snnconvert.tracing import trace
 
+BY_CHANCE = 0.1  # over the share of one class, that an accuracy may have without anything learnt
+LIKELY = 0.95  # of whole numbers as they are stored, a network that takes them has as a rule more
+
 
 class Sums:
     """What the samples so far amount to: ``outcomes`` and ``layers``, of ``labelled`` samples or others."""
@@ -129,12 +132,30 @@ def evaluate(
             for each in conversion.equivalence
         ],
     }
+    if (doubt := _doubt(conversion)) is not None:
+        conversion.warnings.append(doubt)
+        progress.warn(doubt)
     conversion.metrics |= {"cost": cost_of_conversion(conversion, progress)}
     explanation = explained(conversion, device, progress)
     conversion.metrics |= explanation.metrics
     conversion.densities = explanation.densities
     conversion.traced = trace(conversion, sums.outcomes, device, progress)
     return sums.outcomes
+
+
+def _doubt(conversion: Conversion) -> str | None:
+    """Say that the ANN itself does so badly that preprocessing or labels are rather wrong; None where it does not."""
+    accuracy, classes = conversion.metrics["ann"]["accuracy"], conversion.metrics["classes"]
+    if accuracy is None:
+        return None
+    evaluation = conversion.evaluation
+    sample = np.asarray(evaluation.dataset.sample(int(evaluation.indices[0])))
+    stored = not conversion.job.preprocess and sample.dtype.kind in "iu"
+    if accuracy > 1 / classes + BY_CHANCE and not (stored and accuracy < LIKELY):
+        return None
+    how = ", which went in as they are stored" if stored else ""
+    told = f"W206: the ANN itself is right on {accuracy:.2%} of the samples{how}"
+    return f"{told}: do --preprocess and the labels fit the network?".replace("%", " %")
 
 
 def evaluate_part(

@@ -10,6 +10,7 @@ import torch
 from snnconvert.bundle import bundle_files
 from snnconvert.calibrate import collect
 from snnconvert.checkpoints import Checkpoints
+from snnconvert.compiled import place_of_loops
 from snnconvert.config import Job
 from snnconvert.conversion import Conversion, Progress, class_count
 from snnconvert.convert import dead_layers
@@ -115,6 +116,8 @@ def convert(
     tried: list[str] = []
     options = job.convert
     loaded = load_model(Path(job.model), asked_of(job))
+    if device.type == "cpu" and not place_of_loops()[1]:
+        progress.note("loops are compiled for this processor, once: that takes up to a minute more")
     calib, evaluation = choose_samples(job, loaded.graph, notes, warnings)
     sets = {"calibration": job.calib.path, "evaluation": job.eval.path} if whole else {}
     contents = {role: samples_digest(path) for role, path in sets.items() if path is not None}

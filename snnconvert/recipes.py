@@ -13,12 +13,14 @@ from snnconvert.calibrate import ActivationStatistics
 from snnconvert.config import ConvertOptions, Job
 from snnconvert.convert.auto import Trial, choose, parameters
 from snnconvert.convert.corrections import shortened
+from snnconvert.convert.method import METHODS
 from snnconvert.convert.recipe import Recipe
 from snnconvert.data import Selection
 from snnconvert.errors import UsageError
 from snnconvert.graph import Graph
 from snnconvert.network import NormalForm, Schedule, SpikingNetwork
 from snnconvert.neurons import NEURONS, Neuron, make_neuron
+from snnconvert.registry import did_you_mean
 from snnconvert.simulate import bytes_a_sample, leads
 
 TRIED_ON = 96  # samples that recipes are fitted on, and as many others that they are compared on
@@ -50,6 +52,8 @@ def recipe_of(job: Job) -> Recipe:
         UsageError: options that do not exist or do not suit each other (E002, E003).
     """
     options, searches = job.convert, job.convert.method == "auto"
+    if options.method not in (known := [*METHODS, "auto"]):
+        raise UsageError("E002", f"unknown method '{options.method[:80]}'", did_you_mean(options.method, known))
     chosen = {
         "--neuron": options.neuron != "if",
         "--reset": options.reset != "subtract",

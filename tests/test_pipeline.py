@@ -339,6 +339,7 @@ def test_stages_advance_by_every_sample() -> None:
         "evaluate": [24, 24],
         "measure": [16, 16],
         "diagnose": [40, 40],
+        "trace": [1, 1],
     }
 
 
@@ -349,7 +350,7 @@ def test_choices_are_told() -> None:
     assert any(note.startswith("the network's input lies between 0 and 1 ") for note in progress.notes)
     progress = Told()
     converted({"preprocess": "none"}, progress)
-    assert "samples are read as NHWC; preprocessing: none (values as stored, 0..255 for images)" in progress.notes
+    assert "samples are read as NHWC; preprocessing: none (values as stored)" in progress.notes
     assert any("lies between 0 and 16 " in note for note in progress.notes)
 
 
@@ -516,3 +517,21 @@ def test_embedded_network_keeps_its_accuracy(name: str) -> None:
     for each in metrics["equivalence"]:
         assert set(each) == {"stage", "compared", "max_error", "limit"}
         assert 0 <= each["max_error"] <= (1e-4 if "grid" in each["stage"] else 1e-5) < each["limit"]
+
+
+def test_an_ann_that_does_badly_is_doubted(tmp_path: Path) -> None:
+    progress = Told()
+    converted({}, progress)
+    assert [each for each in progress.warnings if each.startswith("W206")] == []
+    labels = np.load(MODELS / "digits_test.npz")["labels"]
+    images = np.load(MODELS / "digits_test.npz")["images"]
+    np.savez(tmp_path / "wrong.npz", images=images, labels=(labels + 1) % 10)
+    progress = Told()
+    conversion, _ = converted({"eval": {"path": str(tmp_path / "wrong.npz"), "samples": 24}}, progress)
+    (told,) = [each for each in progress.warnings if each.startswith("W206")]
+    assert told.endswith("% of the samples: do --preprocess and the labels fit the network?")
+    assert told in conversion.warnings
+    progress = Told()
+    converted({"preprocess": "none"}, progress)
+    (told,) = [each for each in progress.warnings if each.startswith("W206")]
+    assert "which went in as they are stored" in told

@@ -119,7 +119,10 @@ def _global_option(word: str) -> int:
 @click.version_option(__version__, message="snnconvert %(version)s")
 @click.pass_context
 def snnconvert(context: click.Context) -> None:
-    """Turn a trained ReLU network (ONNX) into a spiking one, and report its accuracy against time steps."""
+    """Turn a trained ReLU network (ONNX, TorchScript, torch.export) into a spiking one, and report its accuracy.
+
+    What it makes is a folder, the bundle: the network, an evaluator, a report of accuracy against time steps.
+    """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -4,13 +4,13 @@ import shlex
 import sys
 from collections.abc import Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from click.core import ParameterSource
 
 from snnconvert.cli.messages import print_json, print_path
-from snnconvert.cli.options import PLACE, Common, common_options, model_options, parse_shape
+from snnconvert.cli.options import PLACE, Common, Grouped, common_options, model_options, parse_shape
 from snnconvert.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,7 +61,23 @@ Examples:
 """
 
 
-@click.command("convert", epilog=EPILOG)
+class Convert(Grouped):
+    """The main verb, whose many options stand under headings."""
+
+    headings: ClassVar = {
+        "Samples": ("calib", "eval", "preprocess", "calib_samples", "eval_samples", "skip_bad", "encoding", "seed"),
+        "The model": ("input_shape", "output_name", "trust_model"),
+        "Conversion": (
+            *("method", "percentile", "percentile_of", "per_channel", "correct", "spikes", "neuron", "reset"),
+            *("initial_potential", "max_pool", "weights"),
+        ),
+        "Time": ("steps", "onset_delay", "warm_up", "readout_from", "stop"),
+        "Result": ("out", "force", "plots", "trace", "trace_neuron"),
+        "Running": ("config", "set", "batch_size", "workers", "device"),
+    }
+
+
+@click.command("convert", cls=Convert, epilog=EPILOG)
 @click.argument("model", type=PLACE, required=False)
 @click.option(
     "--calib", type=PLACE, metavar="PATH", help="Samples to calibrate with: folder of images, .npz, .npy, IDX, CIFAR."
@@ -72,30 +88,68 @@ Examples:
 @click.option(
     "--preprocess",
     metavar="SPEC",
-    help="imagenet, or such as scale=1/255,mean=.5,std=.5; also resize, crop, bgr. [none]",
+    help="What training did to samples: imagenet, or such as scale=1/255,mean=.5/.4/.3,std=.2; also resize, crop, "
+    "bgr. [none]",
 )
 @click.option("--calib-samples", type=click.IntRange(1), metavar="N", help="Calibrate with N of them. [all]")
 @click.option("--eval-samples", type=click.IntRange(1), metavar="N", help="Evaluate N of them. [all]")
 @click.option("--steps", metavar="LIST", help="Time steps to report; T is the last. [1,2,4,8,16,32]")
 @click.option("--method", metavar="NAME", help="percentile, max, mse, balance, spike-norm, or auto. [percentile]")
-@click.option("--correct", metavar="LIST", help="Of bias or step-bias, potential, weights; - for none. [bias]")
+@click.option(
+    "--correct",
+    metavar="LIST",
+    help="What is fitted to real spikes: bias or step-bias, potential, weights, such as bias,weights; - for nothing. "
+    "[bias]",
+)
 @click.option(
     "--spikes",
     type=click.Choice(["binary", "signed", "graded"]),
     help="What the hardware can send, for --method auto. [binary]",
 )
 @click.option("--neuron", metavar="NAME", help="Neuron model; --set neuron.k=15 and so on for its parameters. [if]")
-@click.option("--onset-delay", type=click.IntRange(0), metavar="D", help="Layer l fires D x l steps later. [0]")
-@click.option("--warm-up", type=click.FloatRange(0), metavar="W", help="Layer l is silent for W x l steps. [0]")
-@click.option("--readout-from", type=click.IntRange(0), metavar="N", help="The readout leaves out N steps. [0]")
 @click.option(
-    "--stop", type=float, metavar="MARGIN", help="A sample ends when its class leads by MARGIN steps' worth. [never]"
+    "--onset-delay",
+    type=click.IntRange(0),
+    metavar="D",
+    help="The layer of depth l may fire D x l steps later; so many steps come on top of T. [0]",
 )
-@click.option("--percentile", type=float, metavar="P", help="Of activations, their scale; 100 is the maximum. [99.9]")
-@click.option("--percentile-of", type=click.Choice(["nonzero", "all"]), help="Whether zeros count. [nonzero]")
+@click.option(
+    "--warm-up",
+    type=click.FloatRange(0),
+    metavar="W",
+    help="The layer of depth l keeps silent for its first W x l steps, of T. [0]",
+)
+@click.option(
+    "--readout-from",
+    type=click.IntRange(0),
+    metavar="N",
+    help="The readout leaves out its first N steps, which come on top of T. [0]",
+)
+@click.option(
+    "--stop",
+    type=float,
+    metavar="MARGIN",
+    help="A sample ends early, when its class leads by MARGIN times the mean lead of a step. [never]",
+)
+@click.option(
+    "--percentile",
+    type=float,
+    metavar="P",
+    help="The percentile of activations that is their scale; 100 is the maximum. [99.9]",
+)
+@click.option(
+    "--percentile-of",
+    type=click.Choice(["nonzero", "all"]),
+    help="Whether the percentile counts activations of zero. [nonzero]",
+)
 @click.option("--per-channel/--per-layer", default=None, help="One scale a channel, or a layer. [per channel]")
 @click.option("--reset", type=click.Choice(["subtract", "zero"]), help="What a spike does to the potential. [subtract]")
-@click.option("--initial-potential", type=float, metavar="FLOAT", help="Of neurons, in thresholds. [0.5]")
+@click.option(
+    "--initial-potential",
+    type=float,
+    metavar="FLOAT",
+    help="The potential that neurons begin with, in thresholds. [0.5]",
+)
 @click.option(
     "--max-pool",
     type=click.Choice(["exact", "gate", "average", "before"]),
@@ -104,7 +158,7 @@ Examples:
 @click.option(
     "--weights",
     type=click.Choice(["float32", "bfloat16", "int8"]),
-    help="What the hardware holds; int8 has a power of two a channel. [float32]",
+    help="What the hardware holds; int8: whole numbers times a power of two a channel. [float32]",
 )
 @click.option(
     "--encoding",
@@ -114,7 +168,7 @@ Examples:
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Samples simulated together. [16]")
 @click.option("--skip-bad", type=click.IntRange(0), metavar="N", help="Pass over up to N unreadable images. [0]")
 @click.option("--workers", type=click.IntRange(0, 64), metavar="N", help="Threads that decode images. [2]")
-@click.option("--seed", type=int, help="Of the choice of samples. [0]")
+@click.option("--seed", type=int, help="Of the choice of samples, where not all are taken. [0]")
 @click.option("--device", metavar="NAME", help="auto, cpu or cuda:0. [auto]")
 @click.option("--plots", type=click.Choice(["svg", "png"]), help="Write pictures as files, too. [none]")
 @click.option(
@@ -188,4 +242,5 @@ def report(metrics: dict[str, Any], destination: Path, common: Common) -> None:
         click.echo(steps_table(metrics), nl=False)
         if "diagnosis" in metrics:  # not of a bundle that is evaluated again
             common.progress().note(metrics["diagnosis"]["sentence"])
+            common.progress().note(f"{destination / 'report.html'} shows all of it")
         print_path(str(destination))

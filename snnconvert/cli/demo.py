@@ -29,7 +29,7 @@ def models_folder() -> Path:
 @common_options
 @click.pass_context
 def command(context: click.Context, out: str) -> None:
-    """Convert an MLP, a CNN and a residual CNN trained on 8x8 digits; takes less than a minute."""
+    """Convert an MLP, a CNN and a residual CNN trained on 8x8 digits; takes a minute or two."""
     common: Common = context.obj
     results = {name: _convert(name, Path(out), common) for name in NETWORKS}
     if common.as_json:

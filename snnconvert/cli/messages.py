@@ -167,7 +167,12 @@ class TerminalProgress:
             self._task = self._bars.add_task(name, total=total)
             self._bars.start()
         else:
-            say(f"{name}: {total} samples", self.color)
+            say(f"{name}: {self._parts(total)}", self.color)
+
+    def _parts(self, total: int) -> str:
+        """Return what a stage goes through, in words."""
+        noun = "layer" if self._name == "correct" else "sample"
+        return f"{total:,} {noun}" + ("s" if total != 1 else "")
 
     def advance(self, samples: int) -> None:
         """Move on within the stage."""
@@ -176,7 +181,7 @@ class TerminalProgress:
             self._bars.update(self._task, completed=self._done)
         elif self.verbosity > QUIET and time.monotonic() - self._told > PLAIN_EVERY:
             self._told = time.monotonic()
-            say(f"{self._name}: {self._done} of {self._total} samples", self.color)
+            say(f"{self._name}: {self._done:,} of {self._parts(self._total)}", self.color)
 
     def reached(self, name: str) -> Callable[[int, int], None]:
         """Return a function of (done, all) that drives a stage of this name."""

@@ -1,8 +1,8 @@
 """Options that several verbs share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -23,6 +23,21 @@ class _Place(click.ParamType[str]):
 
 
 PLACE = _Place()
+
+
+class Grouped(click.Command):
+    """A command whose help has its options under headings; those that no heading names come last."""
+
+    headings: ClassVar[Mapping[str, Sequence[str]]] = {}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = {each.name: each.get_help_record(ctx) for each in self.get_params(ctx)}
+        named = {name for names in self.headings.values() for name in names}
+        rest = [name for name in records if name not in named]
+        for heading, names in {**self.headings, "General": rest}.items():
+            if listed := [record for name in names if (record := records[name]) is not None]:
+                with formatter.section(heading):
+                    formatter.write_dl(listed)
 
 
 @dataclass(frozen=True)

@@ -29,5 +29,7 @@ def command(context: click.Context, folders: tuple[str, ...], out: str, force: b
     if common.as_json:
         print_json(document)
         return
+    for text in document["notes"]:
+        common.progress().note(text)
     click.echo(document["verdict"])
     print_path(document["page"])

@@ -2,7 +2,8 @@
 
 The loss is the relative L2 distance of the spiking network's outputs to the ANN's, behind T steps; of recipes that come
 within 2 % of the best, the one with the fewest synaptic operations is kept. Three rounds: neuron and method; how the
-network is corrected; how long layers wait. No label is needed, and no sample of the evaluation set is seen.
+network is corrected; how long layers wait. The defaults are tried last, so that nothing worse than they is chosen. No
+label is needed, and no sample of the evaluation set is seen.
 """
 
 import math
@@ -91,8 +92,8 @@ def choose(
         depth = convert(replace(found.recipe, correct=())).depths[ann.output]
         waits = [each for each in WARM_UPS if 0 < math.floor(each * depth) <= 3 * steps // 4]
         schedules = [replace(base.schedule, warm_up=each) for each in waits]
-        found = best([replace(found.recipe, schedule=schedule) for schedule in schedules])
-    return found
+        best([replace(found.recipe, schedule=schedule) for schedule in schedules])
+    return best([base])
 
 
 def neurons(base: Neuron, spikes: Spikes, steps: int) -> list[Neuron]:

@@ -63,6 +63,8 @@ class Preprocessing:
             if key not in known:
                 close = difflib.get_close_matches(str(key), [*known, "imagenet", "none"], n=1)
                 hint = f"did you mean '{close[0]}'?" if close else f"the keys are {', '.join(known)}"
+                if str(key)[:1] in tuple("-.0123456789"):  # the second value of a list with commas
+                    hint = "values of channels are separated by '/': mean=0.485/0.456/0.406"
                 raise UsageError("E003", f"preprocessing: unknown key {str(key)!r}", hint)
         given = {key: value for key, value in spec.items() if value is not None}
         return cls(
@@ -98,7 +100,7 @@ class Preprocessing:
         for words, values in (("minus mean", self.mean), ("by std", self.std)):
             if values:
                 steps.append(f"{words} " + "/".join(f"{value:g}" for value in values))
-        return ", ".join(steps) if steps else "none (values as stored, 0..255 for images)"
+        return ", ".join(steps) if steps else "none (values as stored)"
 
     def __call__(self, sample: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Return one decoded sample as a float32 array of the model's per-sample input ``shape``, as `many` does."""
@@ -139,6 +141,8 @@ class Preprocessing:
         if got == shape or (kind == "flat" and math.prod(got) == math.prod(shape)) or got == (1, *shape):
             return x.reshape(len(x), *shape)
         hint = 'bring the images to that size: --preprocess "resize=...,crop=..."' if x.ndim == 4 else None
+        if spatial:
+            hint = f"resize and crop made that of samples {samples.shape[1:]}: other sizes, or none, may fit"
         raise DataError("E204", f"samples do not fit the model's input: got {got}, expected {shape}", hint)
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
@@ -190,9 +194,9 @@ def layout(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
         if len(got) == 1 and same_size:
             return "flat"
         if channels == 1 and 3 in got:
-            hint = "the model takes 1 channel: store the images in grey"
+            hint = f"the model takes 1 channel of {height}x{width}: store the images in grey"
         elif len(got) in (2, 3):
-            hint = f"the model takes {channels} channels"
+            hint = f"the model takes {channels} channels of {height}x{width}"
     elif got == expected:
         return "as is"
     elif same_size and (len(got) <= 1 or len(expected) <= 1 or (len(expected) == 2 and 1 in expected)):

@@ -16,7 +16,7 @@ from snnconvert.operators.reshape import Reshape
 from snnconvert.registry import Registry
 
 NONE = "none"  # there is nothing to compare
-NO_UNIT = "no whole number"  # of 8-bit weights, that a threshold or a potential is
+NO_UNIT = "not 8 bits"  # of 8-bit weights, that a threshold or a potential is
 SPIKING = (Convolution, Linear, AveragePool, Reshape)  # operators that chips for spiking networks have
 ROLES = (Role.SUM, Role.IDENTITY, Role.ACTIVATION)
 
@@ -133,7 +133,7 @@ def shared_scale(network: SpikingNetwork, source: str) -> Row:
     """Compare the units of a layer's 8-bit weights with one."""
     units = units_of_layers(network)
     mixed = [] if units is None else [name for name, unit in units.items() if bool((unit != unit[0]).any())]
-    found = NONE if units is None else f"more in {len(mixed)} layers" if mixed else "one"
+    found = NO_UNIT if units is None else f"more in {len(mixed)} layers" if mixed else "one"
     return Row("scales of a layer", "one", found, units is not None and not mixed, source)
 
 

@@ -4,10 +4,12 @@ A model file is an attacker's file: sizes are compared before memory is asked fo
 itself and the data in its own folder.
 """
 
+import difflib
 import math
 import os
 import stat
 from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,12 +86,21 @@ def read_bytes(path: Path) -> bytes:
                 )
             return file.read(found.st_size)
     except FileNotFoundError:
-        raise UsageError("E001", f"{path}: no such file", "the model is the first argument") from None
+        raise UsageError("E001", f"{path}: no such file", _closest(path)) from None
     except IsADirectoryError:
         raise UsageError("E001", f"{path}: not a file", "give the .onnx file itself") from None
     except (OSError, ValueError) as problem:  # ValueError: a path that no system takes
         reason = getattr(problem, "strerror", None) or problem
         raise UsageError("E001", f"{path}: cannot be read ({reason})") from None
+
+
+def _closest(path: Path) -> str:
+    """Return a hint: a file beside it whose name is nearly this one, if there is one."""
+    with suppress(OSError):
+        close = difflib.get_close_matches(path.name, [each.name for each in path.parent.iterdir()], n=1)
+        if close:
+            return f"did you mean '{path.parent / close[0]}'?"
+    return "the model is the first argument"
 
 
 def _at_once(path: str, flags: int) -> int:

@@ -86,10 +86,10 @@ def render_comparison(runs: Sequence[Run]) -> bytes:
         title=f"{len(runs)} runs compared" if len(runs) != 1 else "One run",
         version=__version__,
         verdict=verdict(runs),
-        notes=_notes(runs),
+        notes=hard_to_compare(runs),
         pictures=[_picture(runs, "total_steps"), _picture(runs, "synops_per_sample")],
         header=header,
-        words={*range(header.index("T")), len(header) - 1},
+        words={*range(header.index("samples")), len(header) - 1},
         reached="steps to 99 %" in header,
         rows=[
             {"name": printable(run.name), "href": run.href, "style": f"run{k}", "cells": table[k]}
@@ -125,20 +125,24 @@ def verdict(runs: Sequence[Run]) -> str:
 
 
 def on_front(runs: Sequence[Run]) -> list[bool]:
-    """Tell which runs, at their largest T, no other one beats in both quality and SynOps."""
-    found = [_last_point(run) for run in runs]
-    front = pareto([point for point in found if point is not None])
-    return [point in front for point in found]
+    """Tell which runs, at their largest T, no other run beats in both quality and SynOps, at any of its steps."""
+    every = [_points(run) for run in runs]
+
+    def beaten(k: int) -> bool:
+        cost, best = every[k][-1]
+        others = (point for j, points in enumerate(every) if j != k for point in points)
+        return any(c <= cost and b >= best and (c, b) != (cost, best) for c, b in others)
+
+    return [bool(points) and not beaten(k) for k, points in enumerate(every)]
 
 
-def _last_point(run: Run) -> tuple[float, float] | None:
-    last = rows(run.metrics, "steps")[-1:]
-    cost = number(last[0].get("synops_per_sample")) if last else None
-    best = quality(last[0]) if last else None
-    return None if cost is None or best is None else (cost, best)
+def _points(run: Run) -> list[tuple[float, float]]:
+    """Return SynOps and quality at each number of steps."""
+    found = [(number(row.get("synops_per_sample")), quality(row)) for row in rows(run.metrics, "steps")]
+    return [(cost, best) for cost, best in found if cost is not None and best is not None]
 
 
-def _notes(runs: Sequence[Run]) -> list[str]:
+def hard_to_compare(runs: Sequence[Run]) -> list[str]:
     """Return what makes runs hard to compare."""
     notes = []
     if len(differing := _differing(runs)) > DIFFERING:
@@ -159,7 +163,7 @@ def _table(runs: Sequence[Run]) -> tuple[list[str], list[list[Cell]]]:
     models = [str(run.options.get("model", NOTHING)).rpartition("/")[2] for run in runs]
     named = ["model"] if len({*models}) > 1 else []
     told = [path.partition(".")[2].replace("_", " ") for path in options]
-    header = ["run", *named, *told, "T", "accuracy", "vs ANN", "agreement", "SynOps", "energy / ANN"]
+    header = ["run", *named, *told, "samples", "T", "accuracy", "vs ANN", "agreement", "SynOps", "energy / ANN"]
     reached = [steps_to(run.metrics) for run in runs]
     header += [*(["steps to 99 %"] if any(ann_accuracy(run.metrics) is not None for run in runs) else []), "best"]
     table = []
@@ -170,6 +174,7 @@ def _table(runs: Sequence[Run]) -> tuple[list[str], list[list[Cell]]]:
         cells = [_word(model) for _ in named]
         cells += [_word(_literal(run.options.get(path))) for path in options]
         cells += [
+            _number(number(run.metrics.get("samples")), count),
             _number(number(row.get("t")), count),
             _number(accuracy, percent),
             _number(loss, points),

@@ -41,11 +41,12 @@ def cost_table(cost: Mapping[str, Any]) -> str:
     lines += [f"  {name:<21} {value:>16}   {told}" for name, value, told in measure_rows(cost)]
     lines += [
         "",
-        f"{'energy model':<24} | {'a sample':>10} | {'ANN, float32':>12} | {'ANN, int8':>12}",
+        f"{'energy model':<24} | {'a sample':>10} | {'/ ANN fp32':>12} | {'/ ANN int8':>12}",
         f"{'-' * 24}-+-{'-' * 10}-+-{'-' * 12}-+-{'-' * 12}",
     ]
     for name, energy, float32, int8, _ in energy_rows(cost):
         lines.append(f"{name:<24} | {energy:>10} | {float32:>12} | {int8:>12}")
+    lines.append("x: times the energy of the ANN; under 1 the spiking network takes less.")
     lines.append("These are models, not measurements: docs/measures.md has their sources.")
     return "\n".join(lines) + "\n"
 

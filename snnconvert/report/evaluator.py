@@ -167,11 +167,21 @@ class Evaluator:
         return chosen, indices, ids
 
     def evaluate(
-        self, path: str | None, steps: Sequence[int] | None, advance: Callable[[int, int], None] | None = None
+        self,
+        path: str | None,
+        steps: Sequence[int] | None,
+        advance: Callable[[int, int], None] | None = None,
+        most: int | None = None,
     ) -> tuple[dict[str, Any], Outcomes]:
-        """Run every sample and return a metrics.json document; ``advance(done, all)`` is called after every batch."""
+        """Run every sample, or the first ``most``, and return a metrics.json document.
+
+        ``advance(done, all)`` is called after every batch.
+        """
         steps = sorted(set(steps or self.about["steps"]))
+        if most is not None and most < 1:
+            raise UsageError("E003", f"--samples: expected at least 1, got {most}")
         dataset, indices, ids = self.samples(path)
+        indices, ids = indices[:most], ids[:most]
         known = self.stored()
         stored = dict(zip(known["id"].tolist(), known["ann"].tolist(), strict=True))
         schedule = self.about["schedule"]
@@ -254,7 +264,7 @@ def parse_steps(text: str) -> tuple[int, ...]:
     except ValueError:
         steps = [0]
     if steps[0] < 1 or steps[-1] > 1_000_000:
-        raise UsageError("E003", f"--steps: expected numbers of time steps such as 1,2,4,8, got '{text[:80]}'")
+        raise UsageError("E003", f"--steps: expected time steps of at least 1, such as 1,2,4,8, got '{text[:80]}'")
     return tuple(steps)
 
 
@@ -277,11 +287,19 @@ def plain_table(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _tell(done: int, total: int) -> None:
+    """Say on a terminal how far the evaluation is."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{done:,} of {total:,} samples" + ("\n" if done == total else ""))
+        sys.stderr.flush()
+
+
 def evaluate_here(arguments: Sequence[str] | None = None) -> int:
     """Evaluate the bundle that this file lies in; return the exit status."""
     parser = argparse.ArgumentParser(description="Rate-coded accuracy of this spiking network against time steps.")
     parser.add_argument("--data", metavar="PATH", help="samples; default: those that the conversion was evaluated on")
     parser.add_argument("--steps", metavar="LIST", help="time steps to report, such as 1,2,4,8")
+    parser.add_argument("--samples", metavar="N", type=int, help="evaluate only the first N of them")
     parser.add_argument("--json", action="store_true", help="print one metrics.json document")
     options = parser.parse_args(arguments)
     try:
@@ -289,7 +307,7 @@ def evaluate_here(arguments: Sequence[str] | None = None) -> int:
         evaluator = Evaluator(Path(__file__).resolve().parent)
         if steps is not None and steps[-1] > evaluator.about["schedule"]["T"]:
             sys.stderr.write(f"warning: calibrated for T = {evaluator.about['schedule']['T']}; {steps[-1]} is beyond\n")
-        document, _ = evaluator.evaluate(options.data, steps)
+        document, _ = evaluator.evaluate(options.data, steps, _tell, options.samples)
     except SnnError as error:
         if options.json:
             told = {"code": error.code, "message": error.message, "hint": error.hint}

@@ -41,7 +41,8 @@ def _fate(origin: str, holders: Sequence[Node], network: SpikingNetwork) -> dict
         count = sum(math.prod(network.graph.shapes[node.name]) for node in layers)
         detail = f"{count:,} neurons" + (f" in {len(layers)} layers" if len(layers) > 1 else "")
         return {"fate": "spiking", "scale": float(network.scales[layers[0].name].mean()), "detail": detail}
-    own = [node for node in holders if node.name == origin] or [node for node in holders if node.origins[0] == origin]
+    own = [node for node in holders if node.name == origin]
+    own += [node for node in holders if node.origins[0] == origin and node.name not in node.origins]
     if not own:
         return {"fate": "folded", "detail": f"into '{holders[0].name}'"}
     return fate_of_node(own[0], network)

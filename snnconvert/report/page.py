@@ -99,7 +99,7 @@ def _facts(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("samples", count(number(metrics.get("samples")))),
         ("MACs of the ANN", suffixed(number(macs.get("ann")))),
         (f"steps to {ENOUGH:.0%} of the ANN", count(steps_to(metrics))),
-        ("energy estimate", NOTHING if energy is None else f"{plain(energy)} × ANN"),
+        ("energy by a 45 nm model", NOTHING if energy is None else f"{plain(energy)} × ANN"),
     ]
     return [(name, _unbroken(value)) for name, value in facts if value != NOTHING]
 

@@ -58,7 +58,7 @@ def forget(baseline: Path) -> Callable[[], None]:
         ),
         (["net_snn", "net_snn", "--update", "--reason", "x"], 2, "error[E003]: --update: two of the networks"),
         (["net_snn", "--rail", "min_accuracy"], 2, "error[E003]: --rail: expected NAME=VALUE"),
-        (["net_snn", "--rail", "min=1"], 2, "error[E003]: --steps, --margin, --alpha, --rail: rails.min: unknown key"),
+        (["net_snn", "--rail", "min=1"], 2, "error[E003]: --rail min: rails.min: unknown key"),
         (["net_snn", "--margin", "0"], 2, "error[E003]: --steps, --margin, --alpha, --rail: margin: "),
         (["net_snn", "--steps", "2"], 2, "error[E303]: net_snn: has no row of T = 2, but of 1, 4"),
         (["net_snn", "--junit", "none/j.xml"], 5, "error[E401]: none/j.xml: there is no folder"),

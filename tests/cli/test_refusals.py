@@ -360,3 +360,27 @@ def test_provenance_of_another_bundle_is_no_whole_bundle(cli: Callable, bundle: 
     result = cli("verify", bundle)
     assert result.status == 5
     assert "file 'provenance.json' is not about the files of this bundle" in result.complaint[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["digits_cn.onnx", "--calib", "digits_calib.npz"], "models/digits_cnn.onnx'?"),
+        (["digits_cnn.onnx", "--calib", "digits_calib.npz", "--method", "autoo"], "hint: did you mean 'auto'?"),
+        (
+            ["digits_cnn.onnx", "--calib", "digits_calib.npz", "--preprocess", "mean=[.1,.2]"],
+            "hint: values of channels are separated by '/': mean=0.485/0.456/0.406",
+        ),
+        (
+            ["digits_cnn.onnx", "--calib", "digits_calib.npz", "--preprocess", "resize=20,crop=16"],
+            "hint: resize and crop made that of samples (8, 8, 1): other sizes, or none, may fit",
+        ),
+    ],
+)
+def test_hints_say_what_was_meant(
+    cli: Callable, monkeypatch: pytest.MonkeyPatch, arguments: list[str], hint: str
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2] / "models")
+    result = cli(*arguments, "--out", "/nowhere/at/all")
+    assert result.status in (2, 4)
+    assert hint in result.err

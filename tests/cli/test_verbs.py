@@ -123,6 +123,20 @@ def test_help_fits_the_terminal(cli: Callable, monkeypatch: pytest.MonkeyPatch, 
         assert max(map(len, result.out.splitlines())) <= 80
 
 
+def test_help_of_a_conversion_has_every_option_under_one_heading(cli: Callable) -> None:
+    from snnconvert.cli.convert import Convert, command
+
+    named = [name for names in Convert.headings.values() for name in names]
+    options = {each.name for each in command.params if isinstance(each, click.Option)}
+    assert len(named) == len(set(named))
+    assert set(named) <= options
+    lines = cli("convert", "-h").out.splitlines()
+    for heading in (*Convert.headings, "General"):
+        assert lines.count(f"{heading}:") == 1
+    shown = [word for line in lines for word in line.split()[:1] if word.startswith("--")]
+    assert len(shown) == len(set(shown))
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"

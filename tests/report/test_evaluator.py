@@ -305,7 +305,7 @@ def test_missing_onnxruntime_is_told(bundles: dict[str, Path], monkeypatch: pyte
 
 @pytest.mark.parametrize("text", ["", ",", "0", "-1", "1,,2", "1.5", "x", "1000001"])
 def test_steps_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"E003.*--steps: expected numbers of time steps"):
+    with pytest.raises(UsageError, match=r"E003.*--steps: expected time steps of at least 1"):
         parse_steps(text)
 
 
