@@ -41,7 +41,8 @@ def test_every_line_of_the_tutorial_runs_as_written(
     (converted,) = (each.out for command, each in said.items() if "--calib" in command and "auto" not in command)
     accuracy = float(re.findall(r"^\s+32 \|\s+([\d.]+) %", converted, re.M)[0])
     assert accuracy > 95
-    for name in ("digits_snn/report.html", "few_snn/report.html", "compared.html", "snn-baseline.json", "spiking.py"):
+    pages = ("digits_snn/report.html", "few_snn/report.html", "compared.html")
+    for name in (*pages, "snn-baseline.json", "spiking.py", "spiking.nir"):
         assert (tmp_path / name).is_file(), name
 
 

@@ -53,6 +53,15 @@ def test_page_says_who_is_best() -> None:
     assert "a: 89.50 % at T = 4, 400.00k SynOps" in values
 
 
+def test_a_run_that_another_beats_after_fewer_steps_is_not_the_best() -> None:
+    long = run("long", [0.9, 0.91], [1e5, 9e5])
+    short = run("short", [0.89], [2e5])  # beaten by the first row of the other, and by none of the last ones
+    assert on_front([long, short]) == [True, False]
+    assert on_front([short, long]) == [False, True]
+    assert on_front([long, long]) == [True, True]
+    assert on_front([run("none", [], []), short]) == [False, True]
+
+
 def test_options_that_are_the_same_have_no_column() -> None:
     text = Outline(render_comparison([run("a", [0.5], [1.0], neuron="if"), run("b", [0.5], [1.0], neuron="if")])).text
     assert "neuron" not in text

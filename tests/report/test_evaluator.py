@@ -405,6 +405,15 @@ def test_steps_beyond_t_are_warned_of(bundles: dict[str, Path], evaluate: Callab
     assert [row["t"] for row in answer.document["steps"]] == [32, 40]
 
 
+def test_the_first_of_the_samples_are_enough(bundles: dict[str, Path], evaluate: Callable) -> None:
+    some = evaluate(bundles["digits_mlp"], "--json", "--samples", "7").document
+    assert some["samples"] == 7
+    assert evaluate(bundles["digits_mlp"], "--json", "--samples", "1000").document["samples"] == SAMPLES
+    answer = evaluate(bundles["digits_mlp"], "--samples", "0")
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err == "error[E003]: --samples: expected at least 1, got 0\n"
+
+
 def test_other_samples(bundles: dict[str, Path], evaluate: Callable, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 17, (5, 8, 8, 1), np.uint8)
     np.save(tmp_path / "new.npy", images)
