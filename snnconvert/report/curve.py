@@ -17,7 +17,7 @@ from snnconvert.report.plot import (
     legend,
     opening,
 )
-from snnconvert.report.quantities import ann_accuracy, interval, number, percent, rows
+from snnconvert.report.quantities import ann_accuracy, count, interval, number, percent, rows
 
 
 def accuracy_curve_svg(metrics: Mapping[str, Any], *, standalone: bool = False, identifier: str = "curve") -> str:
@@ -55,7 +55,15 @@ def _series(metrics: Mapping[str, Any], name: str) -> Series:
     found = [(number(row.get("t")), number(row.get(name))) for row in rows(metrics, "steps")]
     kept = sorted((t, v) for t, v in found if t is not None and v is not None and t > 0 and math.isfinite(t + v))
     style = "agreement" if name == "agreement" else "accuracy"
-    return Series(name.replace("_", " "), style, tuple(kept))
+    return Series(name.replace("_", " "), style, tuple(kept), tuple(_told(metrics, t) for t, _ in kept))
+
+
+def _told(metrics: Mapping[str, Any], t: float) -> str:
+    """Return all values at a point of time: where curves meet, one point hides another."""
+    row = next(row for row in rows(metrics, "steps") if number(row.get("t")) == t)
+    names = [name for name in ("accuracy", "agreement") if row.get(name) is not None] or ["output_error"]
+    values = [f"{name.replace('_', ' ')} {percent(number(row.get(name)))}" for name in names]
+    return f"T = {count(t)}: {', '.join(values)}"
 
 
 def _band(metrics: Mapping[str, Any]) -> list[tuple[float, float, float]]:

@@ -190,8 +190,7 @@ def test_standalone_picture_is_xml(context: dict[str, Any]) -> None:
     assert "prefers-color-scheme:dark" in picture
     assert picture == accuracy_curve_svg(copy.deepcopy(context["metrics"]), standalone=True)
     told = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert "T = 32: accuracy 82.50 %" in told
-    assert "T = 32: agreement 83.70 %" in told
+    assert "T = 32: accuracy 82.50 %, agreement 83.70 %" in told
     assert "ANN 91.73 %" in told
 
 
