@@ -134,6 +134,7 @@ def report(document: dict[str, Any], batch: "Batch", common: Common) -> None:
         print_json(document)
         return
     click.echo(table(document), nl=False)
+    common.progress().note(f"snnconvert report {batch.store.output} shows the runs beside each other")
     print_path(str(batch.store.output / "summary.svg"))
 
 

@@ -87,7 +87,7 @@ def page(found: Any) -> str:
             lines.append(f"hint: {printable(refusal.hint, 400)}")
     counts = Counter(row["fate"] for row in found.nodes)
     lines.append("")
-    lines += [f"{each.stage} = {each.compared} up to {each.max_error:.0e}" for each in found.equivalence]
+    lines += [f"{one.stage}: differs from {one.compared} by at most {one.max_error:.0e}" for one in found.equivalence]
     lines += [printable(note, 400) for note in found.notes]
     lines.append(f"{found.name}: " + ", ".join(f"{count} {fate}" for fate, count in counts.most_common()))
     return "\n".join(lines)
