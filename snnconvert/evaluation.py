@@ -146,7 +146,7 @@ def evaluate(
 def _doubt(conversion: Conversion) -> str | None:
     """Say that the ANN itself does so badly that preprocessing or labels are rather wrong; None where it does not."""
     accuracy, classes = conversion.metrics["ann"]["accuracy"], conversion.metrics["classes"]
-    if accuracy is None:
+    if accuracy is None or classes < 2:
         return None
     evaluation = conversion.evaluation
     sample = np.asarray(evaluation.dataset.sample(int(evaluation.indices[0])))

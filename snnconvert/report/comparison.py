@@ -15,7 +15,7 @@ from typing import Any
 
 from snnconvert import __version__
 from snnconvert.report.page import rendered
-from snnconvert.report.plot import Axes, Series, axes_of, description, drawn, frame, opening
+from snnconvert.report.plot import Series, axes_of, description, drawn, frame, opening, round_numbers
 from snnconvert.report.quantities import (
     NOTHING,
     ann_accuracy,
@@ -212,7 +212,7 @@ def _picture(runs: Sequence[Run], cost: str) -> str:
         series.append(Series(name, f"run{k}", tuple((x, y) for x, y, _ in kept), told))
     every = [point for each in series for point in each.points]
     axes = axes_of([x for x, _ in every], [y for _, y in every])
-    ticks = [x for x, _ in every] if steps else _round_numbers(axes)
+    ticks = [x for x, _ in every] if steps else round_numbers(axes)
     labelled = any(row.get("accuracy") is not None for run in runs for row in rows(run.metrics, "steps"))
     along = "time steps in all" if steps else "SynOps a sample"
     front = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in pareto(every))
@@ -228,13 +228,6 @@ def _picture(runs: Sequence[Run], cost: str) -> str:
             "</svg>",
         ]
     )
-
-
-def _round_numbers(axes: Axes) -> list[float]:
-    """Return 1, 2 and 5 times powers of ten between the ends of an axis."""
-    low, high = math.floor(math.log10(axes.first)), math.ceil(math.log10(axes.last))
-    found = [lead * 10.0**power for power in range(low, high + 1) for lead in (1, 2, 5)]
-    return [value for value in found if axes.first <= value <= axes.last]
 
 
 def _dashes(k: int) -> str:

@@ -11,11 +11,11 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from snnconvert.report.costs import energy_rows, measure_rows
-from snnconvert.report.curve import accuracy_curve_svg
+from snnconvert.report.curve import ENERGY, SYNOPS, accuracy_curve_svg
 from snnconvert.report.gaps import meaning, three_curves_svg
 from snnconvert.report.plot import CURVE_CSS, DARK, LIGHT
 from snnconvert.report.quantities import NOTHING, count, interval, number, percent, plain, rows, section, suffixed
-from snnconvert.report.tables import ENOUGH, mean_steps, steps_cells, steps_to, total_steps, verdict
+from snnconvert.report.tables import ENOUGH, mean_steps, row_to, steps_cells, steps_to, total_steps, verdict
 from snnconvert.report.text import printable
 
 
@@ -43,6 +43,7 @@ def render_page(context: Mapping[str, Any]) -> bytes:
         version=printable(str(context["version"])),
         # these two pass unescaped: markup of our own making, in which every text from outside is escaped
         curve=accuracy_curve_svg(metrics),
+        costs_of_accuracy=_against_costs(metrics),
         gaps=three_curves_svg(metrics),
         verdict=_unbroken(verdict(metrics)),
         facts=_facts(context),
@@ -99,9 +100,19 @@ def _facts(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("samples", count(number(metrics.get("samples")))),
         ("MACs of the ANN", suffixed(number(macs.get("ann")))),
         (f"steps to {ENOUGH:.0%} of the ANN", count(steps_to(metrics))),
+        (f"SynOps to {ENOUGH:.0%} of the ANN", suffixed(number(row_to(metrics).get("synops_per_sample")))),
         ("energy by a 45 nm model", NOTHING if energy is None else f"{plain(energy)} × ANN"),
     ]
     return [(name, _unbroken(value)) for name, value in facts if value != NOTHING]
+
+
+def _against_costs(metrics: Mapping[str, Any]) -> list[Markup]:
+    """Return the accuracy against operations and against energy, where these were counted."""
+    return [
+        Markup(accuracy_curve_svg(metrics, along, identifier=along.column))  # noqa: S704 - numbers of ours
+        for along in (SYNOPS, ENERGY)
+        if any((number(row.get(along.column)) or 0) > 0 for row in rows(metrics, "steps"))
+    ]
 
 
 def _steps(metrics: Mapping[str, Any]) -> Table:

@@ -111,11 +111,13 @@ def opening(standalone: bool, identifier: str) -> str:
     return f"{opening}\n<style>\n{style}{CURVE_CSS}</style>"
 
 
-def description(series: Sequence[Series], ann: float | None) -> str:
-    """Say in words what the lines show, for those who do not see them."""
+def description(
+    series: Sequence[Series], ann: float | None, at: Callable[[float], str] = lambda t: f"T = {count(t)}"
+) -> str:
+    """Say in words what the lines show, for those who do not see them; ``at`` tells where a point stands."""
     said = [
-        f"{s.name} goes from {percent(s.points[0][1])} at T = {count(s.points[0][0])}"
-        f" to {percent(s.points[-1][1])} at T = {count(s.points[-1][0])}"
+        f"{s.name} goes from {percent(s.points[0][1])} at {at(s.points[0][0])}"
+        f" to {percent(s.points[-1][1])} at {at(s.points[-1][0])}"
         for s in series
         if s.points
     ]
@@ -147,6 +149,13 @@ def frame(
     yield f'<text x="{middle:.1f}" y="{BOTTOM + 42:.1f}" text-anchor="middle">{along}{scale}</text>'
     side = f"translate(13 {(TOP + BOTTOM) / 2:.1f}) rotate(-90)"
     yield f'<text transform="{side}" text-anchor="middle">{shown}</text>'
+
+
+def round_numbers(axes: Axes) -> list[float]:
+    """Return 1, 2 and 5 times powers of ten between the ends of an axis."""
+    low, high = math.floor(math.log10(axes.first)), math.ceil(math.log10(axes.last))
+    found = [lead * 10.0**power for power in range(low, high + 1) for lead in (1, 2, 5)]
+    return [value for value in found if axes.first <= value <= axes.last]
 
 
 def _value_ticks(axes: Axes) -> list[float]:

@@ -95,9 +95,9 @@ def test_page_shows_the_diagnosis(context: dict[str, Any]) -> None:
     assert "<img" not in page
     assert "<code>--correct</code>" in page
     assert 'data-name="unevenness">70.0\N{NO-BREAK SPACE}%' in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 4  # accuracy against time, operations and energy, and the three curves
     identifiers = re.findall(r' id="([^"]+)"', page)
-    assert len(identifiers) == len(set(identifiers)) == 4
+    assert len(identifiers) == len(set(identifiers)) == 8
     for forbidden in ("http://", "https://", "src=", "url("):
         assert forbidden not in page.replace("&lt;img src=x&gt;", "")
 
@@ -107,4 +107,4 @@ def test_diagnosis_that_was_not_made(context: dict[str, Any]) -> None:
     context["metrics"] |= {"diagnosis": nothing, "curves": None}
     page = render_page(context | {"traces": None, "graph": None}).decode()
     assert "Not measured: too large." in page
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 3

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from snnconvert.errors import OutputError
-from snnconvert.report.curve import accuracy_curve_svg
+from snnconvert.report.curve import ENERGY, SYNOPS, Along, accuracy_curve_svg
 from snnconvert.report.page import render_page
 from snnconvert.report.text import printable
 
@@ -192,6 +192,25 @@ def test_standalone_picture_is_xml(context: dict[str, Any]) -> None:
     told = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "T = 32: accuracy 82.50 %, agreement 83.70 %" in told
     assert "ANN 91.73 %" in told
+
+
+@pytest.mark.parametrize(
+    ("along", "ticks", "value"),
+    [
+        (SYNOPS, ["2M", "5M", "10M", "20M"], "T = 32, 38.72M SynOps: accuracy 82.50 %, agreement 83.70 %"),
+        (ENERGY, ["0.02", "0.05", "0.1"], "T = 32, 0.2 × ANN: accuracy 82.50 %, agreement 83.70 %"),
+    ],
+)
+def test_accuracy_against_what_it_costs(context: dict[str, Any], along: Along, ticks: list[str], value: str) -> None:
+    picture = accuracy_curve_svg(context["metrics"], along, identifier="cost")
+    assert picture in render_page(context).decode().replace(along.column, "cost")
+    said = [element.text for element in ElementTree.fromstring(picture).iter("text")]  # noqa: S314 - our own
+    assert [each for each in said if each in ticks] == ticks
+    assert value in said
+    assert f"{along.name} (logarithmic)" in said
+    for row in context["metrics"]["steps"]:
+        row[along.column] = None
+    assert along.name not in render_page(context).decode()
 
 
 def test_inline_picture_names_no_address(context: dict[str, Any]) -> None:
