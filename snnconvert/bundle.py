@@ -16,7 +16,7 @@ from snnconvert.report.fates import fates
 from snnconvert.report.graph_picture import graph_picture
 from snnconvert.report.page import render_page
 from snnconvert.report.plots import plots
-from snnconvert.report.provenance import CONTENTS, PROVENANCE, material, provenance_bytes
+from snnconvert.report.provenance import CONTENTS, PROVENANCE, material, provenance_bytes, versions
 from snnconvert.report.tables import curve_csv
 from snnconvert.report.traces import traces
 
@@ -95,6 +95,7 @@ def page_context(conversion: Conversion) -> dict[str, Any]:
             "kind": each.dataset.kind,
             "layout": each.layout,
             "preprocess": each.preprocessing.describe(),
+            "digest": conversion.contents.get(role),
         }
         for role, each in (("calibration", conversion.calib), ("evaluation", conversion.evaluation))
     ]
@@ -102,6 +103,7 @@ def page_context(conversion: Conversion) -> dict[str, Any]:
     return {
         "title": conversion.folded.name,
         "version": __version__,
+        "versions": versions(),
         "model": {
             "name": conversion.loaded.path.name,
             "sha256": conversion.loaded.sha256,

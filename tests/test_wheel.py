@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from pathlib import Path
 
@@ -53,22 +55,27 @@ def test_wheel_holds_the_package_its_networks_and_nothing_else(wheel: Path) -> N
 
 
 def test_demo_runs_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
+    """Installed by pip into an environment of its own, which sees the packages that it needs, but not this project."""
+    home = tmp_path / "env"
+    venv.create(home, with_pip=True)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(home)}))
+    others = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")}
+    (site / "needed.pth").write_text("\n".join(sorted(others)) + "\n", encoding="utf-8")
     (tmp_path / "work").mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
-    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *arguments]
-        work = tmp_path / "work"
+    def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command, work = [home / "bin" / program, *arguments], tmp_path / "work"
         return subprocess.run(
             command, cwd=work, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
 
-    where = python("-c", "import snnconvert; print(snnconvert.__file__)")
-    assert where.stdout.strip() == str(tmp_path / "site" / "snnconvert" / "__init__.py")
-    demo = python("-m", "snnconvert", "demo", "--json", "-q")
+    installed = run("python", "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel))
+    assert installed.returncode == 0, installed.stderr
+    where = run("python", "-c", "import snnconvert; print(snnconvert.__file__)")
+    assert where.stdout.strip() == str(site / "snnconvert" / "__init__.py")
+    demo = run("snnconvert", "demo", "--json", "-q")
     assert (demo.returncode, demo.stderr) == (0, "")
     found = json.loads(demo.stdout)
     assert found["schema"] == "snnconvert/demo/1"
@@ -80,5 +87,5 @@ def test_demo_runs_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
         assert row["accuracy"] == pytest.approx(ACCURACY[name], abs=0.01)
         bundle = tmp_path / "work" / metrics["bundle"]
         assert (bundle / "report.html").stat().st_size > 10_000
-        assert str(tmp_path / "site" / "snnconvert" / "models") in (bundle / "config.yaml").read_text(encoding="utf-8")
-    assert python("-m", "snnconvert", "verify", "snnconvert-demo/digits_mlp_snn").returncode == 0
+        assert str(site / "snnconvert" / "models") in (bundle / "config.yaml").read_text(encoding="utf-8")
+    assert run("snnconvert", "verify", "snnconvert-demo/digits_mlp_snn").returncode == 0

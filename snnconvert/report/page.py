@@ -66,6 +66,7 @@ def render_page(context: Mapping[str, Any]) -> bytes:
         data=_data(context["data"]),
         options=_options(context["options"]),
         command=printable(str(context["command"]), 4000),
+        versions=", ".join(f"{printable(name, 40)} {printable(each, 40)}" for name, each in _versions(context)),
     )
 
 
@@ -312,6 +313,11 @@ def _nodes(nodes: Iterable[Mapping[str, Any]]) -> Table:
     return _table("Every node of the model file", header, cells, {"node", "operator", "became", "detail"})
 
 
+def _versions(context: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return names and versions of the packages whose numbers end up in a result."""
+    return [(str(name), str(each)) for name, each in sorted(context.get("versions", {}).items())]
+
+
 def _data(sets: Iterable[Mapping[str, Any]]) -> Table:
     cells = [
         (
@@ -321,11 +327,12 @@ def _data(sets: Iterable[Mapping[str, Any]]) -> Table:
             printable(str(entry["kind"]), 40),
             printable(str(entry["layout"] or NOTHING), 40),
             printable(str(entry["preprocess"] or "none"), 300),
+            printable(str(entry.get("digest") or NOTHING)[:16]),
         )
         for entry in sets
     ]
-    header = ("role", "path", "samples", "kind", "layout", "preprocessing")
-    return _table("Data that was read", header, cells, {"role", "path", "kind", "layout", "preprocessing"})
+    header = ("role", "path", "samples", "kind", "layout", "preprocessing", "digest")
+    return _table("Data that was read", header, cells, {"role", "path", "kind", "layout", "preprocessing", "digest"})
 
 
 def _options(options: Mapping[str, Any]) -> Table:

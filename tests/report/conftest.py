@@ -112,6 +112,7 @@ def resnet20_context() -> dict[str, Any]:
     return {
         "title": "resnet20.onnx as a spiking network",
         "version": "0.1.0",
+        "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
         "model": {"name": "resnet20.onnx", "sha256": "9f86d081" * 8, "nodes": 74},
         "metrics": resnet20_metrics(),
         "notes": ["final Softmax dropped: it keeps the order of the classes", "layout told from the model: NCHW"],
@@ -123,7 +124,7 @@ def resnet20_context() -> dict[str, Any]:
         "options": {"convert.method": "percentile", "convert.percentile": 99.9, "convert.steps": [1, 2, 4, 8, 16, 32]},
         "data": [
             {"role": "calibration", "path": "data/cifar10:train", "samples": 512, "kind": "CIFAR binary",
-             "layout": "NCHW", "preprocess": preprocess},
+             "layout": "NCHW", "preprocess": preprocess, "digest": "5e4f" * 16},
             {"role": "evaluation", "path": "data/cifar10:test", "samples": 10000, "kind": "CIFAR binary",
              "layout": "NCHW", "preprocess": preprocess},
         ],

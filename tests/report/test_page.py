@@ -125,6 +125,8 @@ def test_page_says_what_was_measured(context: dict[str, Any]) -> None:
         "--calib-samples 512",
         "snnconvert 0.1.0",
         "81.7 – 83.2 %",
+        "With numpy 2.4.6, torch 2.13.0.",
+        "5e4f5e4f5e4f5e4f",
     ):
         assert said in text, said
 
