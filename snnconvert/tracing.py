@@ -18,6 +18,7 @@ from snnconvert.graph import Node
 from snnconvert.measure import Outcomes, Traced, record, step_work, telling
 from snnconvert.network import SpikingNetwork, whole
 from snnconvert.registry import did_you_mean
+from snnconvert.report.quantities import suffixed
 from snnconvert.simulate import Simulator
 
 STEPS = 128  # of the readout, at most
@@ -35,14 +36,21 @@ def check_trace(options: TraceOptions, network: SpikingNetwork, evaluation: Sele
         raise UsageError("E003", f"--trace: sample {options.sample} is not among those that are evaluated", hint)
     for name, places in _named(options, network).items():
         if len(places) > MOST:
-            raise UsageError("E003", f"--trace-neuron: {len(places)} neurons of '{name}': at most {MOST} of a layer")
+            what = f"--trace-neuron: {len(places)} neurons of '{name}': at most {MOST} of a layer"
+            raise UsageError("E003", what, "name fewer of them")
 
 
 def trace(conversion: Conversion, outcomes: Outcomes, device: torch.device, progress: Progress) -> Traced | None:
-    """Trace neurons of the sample asked for, or else of the first that changed; None where it would take too long."""
+    """Trace neurons of the sample asked for, or else of the first that changed.
+
+    None, and a note, where it would take too long.
+    """
     network, options = conversion.network, conversion.job.trace
-    steps = min(network.schedule.steps, STEPS, int(WORK / step_work(network)) - network.latency)
+    steps = _affordable(network)
     if steps < 1:
+        cost = suffixed(step_work(network))
+        conversion.notes.append(f"neurons over time are not shown: a step takes {cost} multiply-accumulates")
+        progress.note(conversion.notes[-1])
         return None
     progress.stage("trace", 1)
     at, evaluation = _sample(options, outcomes, conversion.evaluation), conversion.evaluation.in_time(network.bins)
@@ -69,6 +77,14 @@ def trace(conversion: Conversion, outcomes: Outcomes, device: torch.device, prog
     return Traced(at, steps, len(network.neurons), named.keys(), traces, of(activations), of(rates))
 
 
+def _affordable(network: SpikingNetwork) -> int:
+    """Return how many steps of the readout are paid for; under an onset delay every layer takes all of its own."""
+    wanted, paid = min(network.schedule.steps, STEPS), int(WORK / step_work(network))
+    if network.schedule.onset_delay:
+        return wanted if paid >= network.schedule.steps else 0
+    return min(wanted, paid - network.latency)
+
+
 def _sample(options: TraceOptions, outcomes: Outcomes, evaluation: Selection) -> int:
     if options.sample is not None:
         return int(np.flatnonzero(evaluation.indices == options.sample)[0])
@@ -81,7 +97,7 @@ def _named(options: TraceOptions, network: SpikingNetwork) -> dict[str, tuple[in
     for text in options.neurons:
         name, _, place = text.rpartition(":")
         if name not in network.neurons:
-            hint = did_you_mean(name, list(network.neurons)) or f"layers: {', '.join([*network.neurons][:8])}"
+            hint = did_you_mean(name, list(network.neurons))
             raise UsageError("E003", f"--trace-neuron {text[:80]}: no layer of neurons is called '{name[:80]}'", hint)
         shape = network.graph.shapes[name]
         where = [int(part) if part.strip().isdecimal() else -1 for part in place.split(",")]

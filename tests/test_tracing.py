@@ -114,3 +114,16 @@ def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {len(each.spikes) for each in traced.traces.values()} == {2}
     monkeypatch.setattr(tracing, "WORK", 1.0)
     assert trace(conversion, found, torch.device("cpu"), Silent()) is None
+    assert "neurons over time are not shown: a step takes" in conversion.notes[-1]
+
+
+def test_layers_that_run_one_after_the_other_are_paid_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    conversion, found = converted(onset_delay=6), outcomes([0] * 12, [0] * 12)
+    work = tracing.step_work(conversion.network)
+    assert conversion.network.latency >= 6
+    monkeypatch.setattr(tracing, "WORK", 6 * work)
+    traced = trace(conversion, found, torch.device("cpu"), Silent())
+    assert traced is not None
+    assert {len(each.spikes) for each in traced.traces.values()} >= {6}
+    monkeypatch.setattr(tracing, "WORK", 5 * work)
+    assert trace(conversion, found, torch.device("cpu"), Silent()) is None

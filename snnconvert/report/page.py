@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -13,20 +12,12 @@ from markupsafe import Markup
 from snnconvert.report.costs import energy_rows, measure_rows
 from snnconvert.report.curve import ENERGY, SYNOPS, accuracy_curve_svg
 from snnconvert.report.gaps import meaning, three_curves_svg
+from snnconvert.report.page_samples import changed_of, densities_of, markup, traces_of
+from snnconvert.report.page_table import Table, table, unbroken
 from snnconvert.report.plot import CURVE_CSS, DARK, LIGHT
 from snnconvert.report.quantities import NOTHING, count, interval, number, percent, plain, rows, section, suffixed
 from snnconvert.report.tables import ENOUGH, mean_steps, row_to, steps_cells, steps_to, total_steps, verdict
 from snnconvert.report.text import printable
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts; the columns named in ``left`` hold words, the others numbers; the first heads its row."""
-
-    caption: str
-    header: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    left: frozenset[str]
 
 
 def render_page(context: Mapping[str, Any]) -> bytes:
@@ -45,23 +36,23 @@ def render_page(context: Mapping[str, Any]) -> bytes:
         curve=accuracy_curve_svg(metrics),
         costs_of_accuracy=_against_costs(metrics),
         gaps=three_curves_svg(metrics),
-        verdict=_unbroken(verdict(metrics)),
+        verdict=unbroken(verdict(metrics)),
         facts=_facts(context),
         notes=[printable(str(note), 600) for note in context["notes"]],
         steps=_steps(metrics),
         advice=_advice(metrics),
         causes=_causes(metrics),
         diagnosis=_diagnosis(metrics),
-        meaning=[_unbroken(each) for each in meaning(metrics)],
+        meaning=[unbroken(each) for each in meaning(metrics)],
         layers=_layers(metrics),
         worst=_worst_layer(metrics),
-        densities=_densities(context.get("densities") or []),
-        traces=_traces(context.get("traces")),
-        changed=_changed(context.get("changes")),
+        densities=densities_of(context.get("densities") or []),
+        traces=traces_of(context.get("traces")),
+        changed=changed_of(context.get("changes")),
         costs=_costs(metrics),
         energy=_energy(metrics),
         equivalence=_equivalence(context["equivalence"]),
-        graph=_markup(context.get("graph")),
+        graph=markup(context.get("graph")),
         nodes=_nodes(context["nodes"]),
         data=_data(context["data"]),
         options=_options(context["options"]),
@@ -104,7 +95,7 @@ def _facts(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         (f"SynOps to {ENOUGH:.0%} of the ANN", suffixed(number(row_to(metrics).get("synops_per_sample")))),
         ("energy by a 45 nm model", NOTHING if energy is None else f"{plain(energy)} × ANN"),
     ]
-    return [(name, _unbroken(value)) for name, value in facts if value != NOTHING]
+    return [(name, unbroken(value)) for name, value in facts if value != NOTHING]
 
 
 def _against_costs(metrics: Mapping[str, Any]) -> list[Markup]:
@@ -134,12 +125,12 @@ def _steps(metrics: Mapping[str, Any]) -> Table:
     if any(row.get("energy_ratio") is not None for row in steps):
         columns.append(("energy / ANN", [plain(number(row.get("energy_ratio"))) for row in steps]))
     wide = [tuple(texts[k] for _, texts in columns) for k in range(len(steps))]
-    return _table("Result after so many time steps", tuple(name for name, _ in columns), wide)
+    return table("Result after so many time steps", tuple(name for name, _ in columns), wide)
 
 
 def _advice(metrics: Mapping[str, Any]) -> list[tuple[str, bool]]:
     """Return the sentence in parts, and which of them are options, to be copied and not broken."""
-    sentence = _unbroken(printable(str(section(metrics, "diagnosis").get("sentence") or ""), 600))
+    sentence = unbroken(printable(str(section(metrics, "diagnosis").get("sentence") or ""), 600))
     return [(part, part.startswith("--")) for part in re.split(r"(--[a-z][-a-z]*)", sentence) if part]
 
 
@@ -148,7 +139,7 @@ def _causes(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     diagnosis = section(metrics, "diagnosis")
     errors = section(diagnosis, "output_error")
     names = ("clipping", "quantisation", "unevenness", "total")
-    parts = [(name, _unbroken(percent(number(errors.get(name)), 1))) for name in names]
+    parts = [(name, unbroken(percent(number(errors.get(name)), 1))) for name in names]
     return [(name, told) for name, told in parts if told != NOTHING]
 
 
@@ -164,7 +155,7 @@ def _diagnosis(metrics: Mapping[str, Any]) -> Table:
     header = ("layer", "clipping", "quantisation", "unevenness", "alone", "fired", "silent", "dead", "saturated")
     diagnosis = section(metrics, "diagnosis")
     asked = f"T = {count(number(diagnosis.get('t')))}, {count(number(diagnosis.get('samples')))} calibration samples"
-    return _table(f"Share of the output error by layer and cause, {asked}", header, cells, {"layer"})
+    return table(f"Share of the output error by layer and cause, {asked}", header, cells, {"layer"})
 
 
 def _layers(metrics: Mapping[str, Any]) -> Table:
@@ -181,43 +172,7 @@ def _layers(metrics: Mapping[str, Any]) -> Table:
         for row in rows(metrics, "layers")
     ]
     header = ("layer", "neurons", "scale", "rate", "rate error", "clipped", "dead")
-    return _table("Spiking layers, in the order of the network", header, cells, {"layer"})
-
-
-def _picture(source: str | None) -> str | None:
-    """Return a picture that is in the page itself; None for anything else."""
-    inside = source is not None and re.fullmatch(r"data:image/png;base64,[A-Za-z0-9+/]+=*", source)
-    return source if inside else None
-
-
-def _densities(found: Iterable[Mapping[str, Any]]) -> list[tuple[str | None, str]]:
-    """Return a picture of each layer, and words."""
-    shown = []
-    for each in found:
-        told = "no correlation" if each["correlation"] is None else f"r = {each['correlation']:.3f}"
-        shown.append((_picture(each["picture"]), f"{printable(each['name'])}: {told}"))
-    return shown
-
-
-@dataclass(frozen=True)
-class Traces:
-    """Neurons over time: a sentence on the sample, its picture, and figures with what is told of each."""
-
-    sentence: str
-    picture: str | None
-    figures: Sequence[tuple[Markup | None, str]]
-
-
-def _traces(found: Mapping[str, Any] | None) -> Traces | None:
-    if found is None:
-        return None
-    figures = [(_markup(figure), printable(told, 400)) for figure, told in found["figures"]]
-    return Traces(printable(found["sentence"], 600), _picture(found["picture"]), figures)
-
-
-def _markup(drawn: object) -> Markup | None:
-    """Return a picture of our own making, in which every text from outside is escaped; None for anything else."""
-    return drawn if isinstance(drawn, Markup) else None
+    return table("Spiking layers, in the order of the network", header, cells, {"layer"})
 
 
 def _worst_layer(metrics: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -226,49 +181,13 @@ def _worst_layer(metrics: Mapping[str, Any]) -> tuple[str, str] | None:
     if len(known) < 2:
         return None
     error, row = max(known, key=lambda pair: pair[0])
-    return printable(str(row.get("name", NOTHING))), _unbroken(percent(error))
-
-
-@dataclass(frozen=True)
-class Changed:
-    """What changed: in a sentence, as tables, and samples with a picture, or None, and words."""
-
-    sentence: str
-    both: Table
-    confusion: Table
-    shown: Sequence[tuple[str | None, str]]
-
-
-def _changed(changes: Mapping[str, Any] | None) -> Changed | None:
-    if changes is None:
-        return None
-    share = percent(changes["changed"] / changes["samples"])
-    sentence = (
-        f"At T = {count(changes['t'])} the spiking network answers otherwise than the ANN on "
-        f"{count(changes['changed'])} of {count(changes['samples'])} samples ({share})."
-    )
-    both = [(name, count(each)) for name, each in changes.get("both", {}).items()]
-    if "matrix" in changes:
-        names = [printable(name, 40) for name in changes["classes"]]
-        cells = [(name, *map(count, row)) for name, row in zip(names, changes["matrix"], strict=True)]
-        confusion = _table("The ANN's class by row, the spiking network's by column", ("ANN", *names), cells)
-    else:
-        cells = [(printable(p["ann"], 40), printable(p["snn"], 40), count(p["count"])) for p in changes["pairs"]]
-        header = ("ANN", "spiking network", "samples")
-        confusion = _table("The most frequent changes", header, cells, {"ANN", "spiking network"})
-    shown = []
-    for each in changes["shown"]:
-        label = "" if each["label"] is None else f", label {printable(each['label'], 40)}"
-        told = f"ANN {printable(each['ann'], 40)}, spiking {printable(each['snn'], 40)}{label} (sample {each['place']})"
-        shown.append((_picture(each["picture"]), told))
-    caption = "Who is right, in samples"
-    return Changed(_unbroken(sentence), _table(caption, ("answers", "samples"), both, {"answers"}), confusion, shown)
+    return printable(str(row.get("name", NOTHING))), unbroken(percent(error))
 
 
 def _costs(metrics: Mapping[str, Any]) -> Table:
     cost = section(metrics, "cost")
     asked = f"T = {count(number(cost.get('steps')))}, mean of {count(number(cost.get('samples')))}"
-    return _table(
+    return table(
         f"Of one sample, {asked}",
         ("measure", "value", "what it is"),
         measure_rows(cost) if cost else [],
@@ -278,7 +197,7 @@ def _costs(metrics: Mapping[str, Any]) -> Table:
 
 def _energy(metrics: Mapping[str, Any]) -> Table:
     header = ("energy model", "a sample", "ANN, float32", "ANN, int8", "source")
-    return _table(
+    return table(
         "Energy of one sample, and times that of the ANN",
         header,
         energy_rows(section(metrics, "cost")),
@@ -295,7 +214,7 @@ def _equivalence(stages: Iterable[Mapping[str, Any]]) -> Table:
         told = printable(compared, 120) if isinstance(compared, str) else count(number(compared))
         cells.append((printable(str(stage["stage"])), told, plain(error), plain(limit), held))
     header = ("stage", "compared", "largest error", "limit", "verdict")
-    return _table("What was compared with what after each stage", header, cells, {"stage", "compared", "verdict"})
+    return table("What was compared with what after each stage", header, cells, {"stage", "compared", "verdict"})
 
 
 def _nodes(nodes: Iterable[Mapping[str, Any]]) -> Table:
@@ -310,7 +229,7 @@ def _nodes(nodes: Iterable[Mapping[str, Any]]) -> Table:
         for node in nodes
     ]
     header = ("node", "operator", "became", "scale", "detail")
-    return _table("Every node of the model file", header, cells, {"node", "operator", "became", "detail"})
+    return table("Every node of the model file", header, cells, {"node", "operator", "became", "detail"})
 
 
 def _versions(context: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -332,25 +251,14 @@ def _data(sets: Iterable[Mapping[str, Any]]) -> Table:
         for entry in sets
     ]
     header = ("role", "path", "samples", "kind", "layout", "preprocessing", "digest")
-    return _table("Data that was read", header, cells, {"role", "path", "kind", "layout", "preprocessing", "digest"})
+    return table("Data that was read", header, cells, {"role", "path", "kind", "layout", "preprocessing", "digest"})
 
 
 def _options(options: Mapping[str, Any]) -> Table:
     cells = [(printable(str(name)), _literal(value)) for name, value in sorted(options.items())]
-    return _table("Every option, resolved", ("option", "value"), cells, {"option", "value"})
-
-
-def _table(
-    caption: str, header: tuple[str, ...], cells: Iterable[tuple[str, ...]], left: set[str] | None = None
-) -> Table:
-    return Table(caption, header, [tuple(map(_unbroken, row)) for row in cells], frozenset(left or ()))
+    return table("Every option, resolved", ("option", "value"), cells, {"option", "value"})
 
 
 def _literal(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return printable(text, 300)
-
-
-def _unbroken(text: str) -> str:
-    """Keep a number and its unit on one line."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")

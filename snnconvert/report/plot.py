@@ -195,7 +195,7 @@ def drawn(axes: Axes, series: Series) -> Iterable[str]:
 
 
 def _value(told: str, x: float, y: float) -> str:
-    """Write what a point stands for above it, or below where there is no room; it never leaves the picture."""
+    """Write what a point stands for above it, or below where there is no room, to the side that has more of it."""
     over = y - 12 if y > TOP + 16 else y + 24
     anchor = "start" if x < WIDTH / 3 else "end" if x > WIDTH * 2 / 3 else "middle"
     return f'<text class="value" visibility="hidden" x="{x:.1f}" y="{over:.1f}" text-anchor="{anchor}">{told}</text>'
