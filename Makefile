@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(VENV)/peers
+TOOLBOX := $(VENV)/toolbox
 
-.PHONY: demo test slow check gate fix bench peers docs wheel clean
+.PHONY: demo test slow check gate fix bench peers toolbox docs wheel clean
 
 demo: $(READY)  ## convert the embedded networks; ends with the tables and the path of a report
 	$(BIN)/snnconvert demo
@@ -35,6 +36,9 @@ bench: $(READY)  ## measure on the real networks and data (SNNCONVERT_DATA, defa
 peers: $(PEERS)/.ready  ## speed against SpikingJelly and sinabs, accuracy beside theirs, and the same spikes and counts there; in a folder of their own; twenty minutes
 	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks peers peers_accuracy nir neurobench
 
+toolbox: $(TOOLBOX)/.ready  ## accuracy beside snn_toolbox, in an environment of its own with TensorFlow (2 GB; Python 3.11 or 3.12); an hour
+	$(BIN)/python -m benchmarks toolbox
+
 docs: $(READY)  ## write the tables of operators and of errors again, and all pages as build/docs/index.html
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
@@ -54,4 +58,9 @@ $(READY): pyproject.toml constraints.txt
 
 $(PEERS)/.ready: benchmarks/requirements.txt | $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(PEERS) -r $<
+	touch $@
+
+$(TOOLBOX)/.ready: benchmarks/toolbox.txt | $(READY)
+	$(PYTHON) -m venv $(TOOLBOX)
+	$(TOOLBOX)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@

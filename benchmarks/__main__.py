@@ -22,6 +22,7 @@ from benchmarks import (
     reading,
     scaling,
     stopping,
+    toolbox,
     trade,
 )
 from benchmarks.report import DATA, Skipped, save
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "scaling": scaling.run,
     "peers": peers.run,
     "peers_accuracy": peers_accuracy.run,
+    "toolbox": toolbox.run,
     "nir": nir.run,
     "neurobench": neurobench.run,
     "batch": batches.overhead,
