@@ -1,13 +1,13 @@
 """Runs a network one layer after the other, all steps of a layer at once: what corrections of a layer are fitted on.
 
 The networks have no loops, so that this is the same simulation as the engine's, in another order. Only the spikes of
-layers are kept, a byte each where they are whole numbers, and only until their last reader has run; currents are made
-from them when they are asked for, and kept within a limit of memory.
+layers are kept, in a bit each or a byte where that holds them, and only until their last reader has run; currents are
+made from them when they are asked for, and kept within a limit of memory.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -30,17 +30,41 @@ BYTE = 127  # the largest spike that is kept in a byte
 
 @dataclass
 class Kept:
-    """What a layer sent: ``spikes (steps, N, ...)`` from step ``start`` on, in units of ``amplitude``."""
+    """What a layer sent: ``spikes (steps, N, ...)`` from step ``start`` on, in units of ``amplitude``.
+
+    Spikes of 0 and 1 are bits, those of eight steps a byte: uint8 ``(ceil(steps / 8), N, ...)``.
+    """
 
     start: int
+    steps: int
     spikes: Tensor
     amplitude: Tensor | None = None
 
+    @classmethod
+    def empty(cls, start: int, shape: Sequence[int], bits: int, device: torch.device) -> "Kept":
+        """Return memory for the spikes ``(steps, N, ...)`` of a layer, each in 1, 8 or 32 bits."""
+        steps, *rest = shape
+        if bits == 1:
+            return cls(start, steps, torch.zeros((math.ceil(steps / 8), *rest), dtype=torch.uint8, device=device))
+        return cls(start, steps, torch.empty(shape, dtype={8: torch.int8, 32: torch.float32}[bits], device=device))
+
+    def put(self, chunk: slice, sent: Tensor) -> None:
+        """Take what some samples send in all steps, ``(steps, n, ...)``."""
+        if self.spikes.dtype != torch.uint8:
+            self.spikes[:, chunk] = sent.to(self.spikes.dtype)
+            return
+        for step in range(self.steps):
+            self.spikes[step // 8, chunk] |= sent[step].to(torch.uint8) << step % 8
+
     def at(self, step: int, chunk: slice) -> Tensor | None:
         """Return what it sends in one step; None where it is silent."""
-        if not self.start <= step < self.start + len(self.spikes):
+        step -= self.start
+        if not 0 <= step < self.steps:
             return None
-        sent = self.spikes[step - self.start, chunk].float()
+        if self.spikes.dtype == torch.uint8:
+            sent = (self.spikes[step // 8, chunk] >> step % 8).bitwise_and(1).float()
+        else:
+            sent = self.spikes[step, chunk].float()
         return channels_last(sent if self.amplitude is None else sent * self.amplitude)
 
 
@@ -134,14 +158,16 @@ def bytes_a_sample(network: SpikingNetwork) -> int:
     """Return about how much memory a run takes for each sample: spikes of two layers, and the rates of all."""
     steps = network.schedule.steps + network.schedule.readout_from
     sizes = {name: math.prod(network.graph.shapes[name]) for name in network.neurons}
-    one = max(1 if keeps_bytes(network.neurons[name]) else 4 for name in sizes)
+    one = max(bits_of(network.neurons[name]) for name in sizes) / 8
     arrives = 4 * math.prod(network.graph.input_shape) * (network.bins or 1)
-    return 2 * max(sizes.values()) * steps * one + 8 * sum(sizes.values()) + arrives
+    return math.ceil(2 * max(sizes.values()) * steps * one) + 8 * sum(sizes.values()) + arrives
 
 
-def keeps_bytes(neuron: Neuron) -> bool:
-    """Tell whether the spikes of a neuron are whole numbers that fit into a byte."""
-    return not neuron.decodes and neuron.bits == 1 and neuron.most <= BYTE
+def bits_of(neuron: Neuron) -> int:
+    """Return in how many bits a spike of a neuron is kept."""
+    if neuron.spikes == "binary":
+        return 1
+    return 8 if neuron.most <= BYTE and neuron.bits == 1 and not neuron.decodes else 32
 
 
 class Layerwise:
@@ -168,7 +194,7 @@ class Layerwise:
         if network.bins is None:
             self._constants[self.graph.input] = channels_last(x)
         else:
-            self._sent[self.graph.input] = Kept(0, x.transpose(0, 1))
+            self._sent[self.graph.input] = Kept(0, x.shape[1], x.transpose(0, 1))
             self._rates[self.graph.input] = whole(x, network.encoding)
         delayed = network.schedule.onset_delay > 0
         self._rest = {name: rest.to(x.device) for name, rest in network.resting.items()} if delayed else {}
@@ -215,15 +241,14 @@ class Layerwise:
         name, neuron = layer.node.name, layer.neuron
         first, last = layer.steps
         start = self.network.schedule.start(layer.depth)
-        whole = keeps_bytes(neuron)
         shape = (layer.firing_steps, self.samples, *self.graph.shapes[name])
-        spikes = torch.empty(shape, dtype=torch.int8 if whole else torch.float32, device=self.device)
+        kept = Kept.empty(start, shape, bits_of(neuron), self.device)
         rates = torch.empty(shape[1:], device=self.device)
         for chunk, sent, state in layer.fire():
             by_step = sent.view(last - first, chunk.stop - chunk.start, *shape[2:])
-            spikes[:, chunk] = by_step[start - first :].to(spikes.dtype)
+            kept.put(chunk, by_step[start - first :])
             rates[chunk] = state.rate(self._counted)
-        self._sent[name] = Kept(start, spikes, layer.amplitude)
+        self._sent[name] = replace(kept, amplitude=layer.amplitude)
         self._rates[name] = rates if layer.amplitude is None else rates * layer.amplitude
 
     @property
@@ -233,7 +258,7 @@ class Layerwise:
     def _pool(self, node: Node) -> None:
         (value,) = node.inputs
         source = self._sent.get(value)
-        steps = range(self._counted) if source is None else range(source.start, source.start + len(source.spikes))
+        steps = range(self._counted) if source is None else range(source.start, source.start + source.steps)
         parts, rates = [], []
         for chunk in self.chunks:
             block = torch.cat([self._at(value, step, chunk, {}) for step in steps])
@@ -242,9 +267,9 @@ class Layerwise:
             parts.append(sent.view(len(steps), chunk.stop - chunk.start, *sent.shape[1:]))
             rates.append(layer.rate(self._counted))
         spikes = torch.cat(parts, 1)
-        if source is not None and source.spikes.dtype == torch.int8 and source.amplitude is None:
+        if source is not None and source.spikes.dtype != torch.float32 and source.amplitude is None:
             spikes = spikes.to(torch.int8)
-        self._sent[node.name] = Kept(steps.start, spikes)
+        self._sent[node.name] = Kept(steps.start, len(steps), spikes)
         self._rates[node.name] = torch.cat(rates)
 
     def sources(self, value: str) -> list[Kept]:

@@ -215,6 +215,19 @@ def test_layer_by_layer_is_the_same_simulation(
     assert seen == list(network.neurons)
 
 
+@pytest.mark.parametrize(("bits", "size"), [(1, 2), (8, 11), (32, 44)])
+def test_spikes_are_kept_as_small_as_they_are(bits: int, size: int) -> None:
+    sent = (quarters(11, 5, 3, seed=1) > 0).float()
+    kept = layerwise.Kept.empty(4, sent.shape, bits, sent.device)
+    for chunk in (slice(0, 2), slice(2, 5)):
+        kept.put(chunk, sent[:, chunk])
+    assert kept.spikes.nbytes == size * 5 * 3
+    assert kept.at(3, slice(0, 5)) is None
+    assert kept.at(15, slice(0, 5)) is None
+    found = [kept.at(step, slice(1, 4)) for step in range(4, 15)]
+    assert torch.equal(torch.stack([each for each in found if each is not None]), sent[:, 1:4])
+
+
 EVENT_SCHEDULES = [schedule for schedule in SCHEDULES if not schedule.readout_from]
 
 
