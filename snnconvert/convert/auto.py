@@ -18,6 +18,7 @@ from snnconvert.convert.recipe import Recipe
 from snnconvert.graph import Graph
 from snnconvert.network import SpikingNetwork, whole
 from snnconvert.neurons import Neuron, make_neuron
+from snnconvert.operators.activation import ceiling_of
 from snnconvert.simulate import Simulator
 
 Spikes = Literal["binary", "signed", "graded"]
@@ -78,12 +79,13 @@ def choose(
         least = min(trial.loss for trial in trials)
         return min((trial for trial in trials if trial.loss <= CLOSE * least), key=lambda trial: trial.synops)
 
-    steps = base.schedule.steps
+    steps, clipped = base.schedule.steps, any(ceiling_of(node) is not None for node in ann.activations)
     first = [
         replace(base, method=method, neuron=neuron, correct=DECODED if neuron.decodes else BEST_GUESS)
         for neuron in neurons(base.neuron, spikes, steps)
         for method in ("mse", "percentile")
         if not (neuron.decodes and (base.schedule.onset_delay or base.encoding == "events"))
+        and (neuron.saturates or not clipped)
     ]
     found = best(first)
     if not found.recipe.neuron.decodes:

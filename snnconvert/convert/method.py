@@ -12,6 +12,7 @@ from snnconvert.calibrate import ActivationStatistics, LayerStatistics
 from snnconvert.graph import Graph, scale_of
 from snnconvert.network import Schedule
 from snnconvert.neurons import Neuron
+from snnconvert.operators.activation import ceiling_of
 from snnconvert.registry import Registry
 
 FLOOR = 1e-3  # of the layer's maximum: a channel that hardly ever speaks must not be blown up without bound
@@ -42,6 +43,14 @@ class Task:
         schedule = self.schedule
         share = schedule.firing_steps(self.depths[name]) / (schedule.steps + schedule.readout_from)
         return clip / (self.neuron.most * min(share, 1.0))
+
+    def under_ceiling(self, name: str, scale: Tensor) -> Tensor:
+        """Return the scale, or where the activation is clipped (ReLU6) that at which a neuron saturates there.
+
+        The ceiling itself is not simulated: with a larger scale neurons would send more than it allows.
+        """
+        ceiling = ceiling_of(self.graph.by_name[name])
+        return scale if ceiling is None else torch.minimum(scale, self.scale(name, ceiling.double()))
 
 
 Clip = Callable[[Task, str, LayerStatistics], NDArray[np.float64]]

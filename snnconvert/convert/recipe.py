@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnconvert.calibrate import ActivationStatistics, random_scales
-from snnconvert.convert.corrections import check_corrections, corrected
+from snnconvert.convert.corrections import corrected
 from snnconvert.convert.method import METHODS, Task
 from snnconvert.fold.max_pool import Pooling
 from snnconvert.graph import Graph
@@ -50,9 +50,7 @@ class Recipe:
         """
         _ = METHODS[self.method]
         untried = normal_form(graph, random_scales(graph, self.per_channel))
-        network = spiking_network(untried, self.neuron, self.pooling, self.schedule, self.encoding)
-        check_corrections(self.correct, network)
-        return network
+        return spiking_network(untried, self.neuron, self.pooling, self.schedule, self.encoding)
 
     def scaled(
         self,
@@ -63,7 +61,8 @@ class Recipe:
     ) -> NormalForm:
         """Return the network in units of the method's scales."""
         task = Task(graph, statistics, self.neuron, self.schedule, depths, self.percentile, self.nonzero, batches)
-        return normal_form(graph, METHODS[self.method](task))
+        scales = METHODS[self.method](task)
+        return normal_form(graph, {name: task.under_ceiling(name, scale) for name, scale in scales.items()})
 
     def spiking(
         self, normal: NormalForm, statistics: ActivationStatistics, x: Tensor, advance: Callable[[int], None]

@@ -1,6 +1,7 @@
 """Passes that keep the function and leave fewer, plainer nodes; each is checked on real samples when it has run."""
 
 from snnconvert.fold.affine import FoldAffine
+from snnconvert.fold.ceiling import SplitCeilings
 from snnconvert.fold.identity import RemoveIdentity
 from snnconvert.fold.max_pool import MovePoolBeforeActivation, MovePoolBehindActivation, Pooling, pools_averaged
 from snnconvert.fold.reshape import MergeReshapes
@@ -27,5 +28,6 @@ __all__ = [
     "MovePoolBehindActivation",
     "Pooling",
     "RemoveIdentity",
+    "SplitCeilings",
     "pools_averaged",
 ]

@@ -50,6 +50,10 @@ class Differential(Neuron):
         return False  # a step without spikes says that the rate is right
 
     @property
+    def saturates(self) -> bool:
+        return False  # the decoded rate grows with time
+
+    @property
     def bits(self) -> int:
         return self.n
 

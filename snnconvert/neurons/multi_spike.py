@@ -30,6 +30,10 @@ class Burst(Neuron):
         return float(self.k or 1)
 
     @property
+    def saturates(self) -> bool:
+        return self.k is not None
+
+    @property
     def levels(self) -> int:
         return self.k or 1
 

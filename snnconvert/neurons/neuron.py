@@ -92,6 +92,11 @@ class Neuron(ABC):
         return True
 
     @property
+    def saturates(self) -> bool:
+        """Whether a step sends ``most`` at most, so that a ceiling (ReLU6) is kept by a scale that is low enough."""
+        return True
+
+    @property
     def drain(self) -> float:
         """What a step in which the neuron may not fire takes from its potential, beside the current."""
         return 0.0

@@ -1,6 +1,6 @@
 """Rectifiers: ``y = max(x, 0)``, or ``min(max(x, 0), ceiling)`` (ReLU6, Clip). They become layers of neurons.
 
-A neuron fires at most once a step, so its largest rate is the ceiling by itself: clipping is saturation.
+A neuron that fires at most once a step keeps a ceiling by itself, where its scale is at most the ceiling.
 Functions that are made of rectifiers (PReLU, clipping between other bounds, absolute values) are read as such.
 """
 
@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnconvert.graph import OnnxWriter, Operator, Role, Shape
+from snnconvert.graph import Node, OnnxWriter, Operator, Role, Shape
 from snnconvert.operators.affine import Affine, negated, sample_constant
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported, composed
 from snnconvert.operators.sum import Sum
 from snnconvert.operators.take import together
+
+FAR = 100.0  # of a bound: what it clips is rather a mistake than an activation
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,11 @@ class ReLU(Operator):
         writer.node("Min", [rectified, writer.constant(f"{output}.ceiling", self.ceiling)], output)
 
 
+def ceiling_of(node: Node) -> Tensor | None:
+    """Return the ceiling of an activation, None where it has none."""
+    return node.operator.ceiling if isinstance(node.operator, ReLU) else None
+
+
 @READERS.register("Relu")
 def read_relu(node: OnnxNode) -> Reading:
     """Read Relu as a layer of neurons."""
@@ -55,11 +62,19 @@ def read_relu(node: OnnxNode) -> Reading:
 def clipped(name: str, rank: int, low: float, high: float) -> Reading:
     """Read ``min(max(x, low), high)`` as a rectifier between shifts; without bounds it is the identity.
 
-    ``low + min(max(x - low, 0), high - low)``, and without ``low``: ``high - max(high - x, 0)``.
+    ``low + min(max(x - low, 0), high - low)``, and without ``low``: ``high - max(high - x, 0)``. Bounds so far off that
+    few values reach them would leave nothing of the values: ``x + max(low - x, 0) - max(x - high, 0)``.
     """
     one = torch.ones((1,) * rank, dtype=torch.float64)
     if math.isinf(low) and math.isinf(high):
         return Reading(Affine.of(one), (name,))
+    if low <= -FAR and (high >= FAR or low > -math.inf):
+        parts: list[str | Reading] = [name]
+        if low > -math.inf:
+            parts.append(composed(name, Affine.of(-one, low * one), ReLU()))
+        if high < math.inf:
+            parts.append(composed(name, Affine.of(one, -high * one), ReLU(), Affine.of(-one)))
+        return Reading(Sum(len(parts)), tuple(parts))
     if math.isinf(low):
         return composed(name, Affine.of(-one, high * one), ReLU(), Affine.of(-one, high * one))
     rectifier = ReLU(None if math.isinf(high) else ((high - low) * one).float())

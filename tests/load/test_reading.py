@@ -87,6 +87,17 @@ FORMS = {
     "clip, the largest float": form(
         ReLU, "Clip", "l", "h", weights={"l": scalar(0), "h": scalar(np.finfo(np.float32).max)}, opsets=(11,)
     ),
+    "clip, a bound that nothing reaches": form(
+        (Affine, ReLU, Affine, ReLU, Affine, Sum),
+        "Clip",
+        "l",
+        "h",
+        weights={"l": scalar(-65504), "h": scalar(0.5)},
+        opsets=(11, NEWEST),
+    ),
+    "clip, far from above": form(
+        (Affine, ReLU, Affine, Sum), "Clip", "", "h", weights={"h": scalar(1e4)}, opsets=(11,)
+    ),
     "conv": form(Convolution, "Conv", "w", weights=KERNEL, opsets=(7, 11, NEWEST)),
     "conv, all attributes": form(
         Convolution,
