@@ -8,6 +8,7 @@ import torch
 from snnconvert.checkpoints import AGAIN, BROKEN, BY_SAMPLE, Arrays, Checkpoints
 from snnconvert.conversion import Conversion, Progress, class_count, operations
 from snnconvert.costing import cost_of_conversion
+from snnconvert.errors import ModelError
 from snnconvert.explanation import Explanation, Subject, explain
 from snnconvert.measure import Answers, LayerErrors, Outcomes
 from snnconvert.network import whole
@@ -77,11 +78,19 @@ class Bench:
 
         Raises:
             InternalError: an output is no number (E911).
+            ModelError: one of the ANN's own is none (E117).
         """
         network, sums = self._conversion.network, self.sums()
         x = torch.from_numpy(batch).to(self._device)
         given = whole(x, network.encoding)
         expected = self._conversion.loaded.reference.run(given.cpu().numpy())
+        wrong = ~np.isfinite(expected).reshape(len(expected), -1).all(1)
+        if wrong.any():
+            raise ModelError(
+                "E117",
+                f"evaluation sample {first + int(wrong.argmax())}: the ANN's own output is NaN or infinite",
+                "is the sample scaled as in training? if so, the network itself overflows",
+            )
         answers = Answers(self._conversion.job.convert.steps, expected)
         for readout in self._simulator.run(x, self._conversion.job.convert.steps, network.stop_lead):
             ended = answers.add(network, readout)

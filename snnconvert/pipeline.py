@@ -25,9 +25,9 @@ from snnconvert.data import (
     shared,
     value_range,
 )
-from snnconvert.errors import LimitError, OutputError, UsageError
+from snnconvert.errors import LimitError, ModelError, OutputError, UsageError
 from snnconvert.evaluation import evaluate, evaluate_part
-from snnconvert.fold import PASSES, MovePoolBeforeActivation, pools_averaged
+from snnconvert.fold import PASSES, MovePoolBeforeActivation, SplitCeilings, pools_averaged
 from snnconvert.graph import Equivalence, Graph, apply_passes, probe_samples, relative_error
 from snnconvert.load import Asked, load_model
 from snnconvert.network import fixed_point
@@ -134,8 +134,11 @@ def convert(
     if options.max_pool == "before":
         folded, moved = apply_passes(folded, [MovePoolBeforeActivation()], sample)
         checks += moved
-    pooled = pools_averaged(folded) if options.max_pool == "average" else folded  # the ANN stays the user's own
     recipe = recipe_of(job)
+    if not recipe.neuron.saturates:
+        folded, apart = apply_passes(folded, [SplitCeilings()], sample)
+        checks += apart
+    pooled = pools_averaged(folded) if options.max_pool == "average" else folded  # the ANN stays the user's own
     untried = recipe.try_on(pooled)  # what no scales could convert is refused now, too
     check_trace(job.trace, untried, evaluation)
     progress.stage("calibrate", len(calib))
@@ -163,7 +166,14 @@ def convert(
     if options.stop is not None:
         network = dataclasses.replace(network, stop_lead=options.stop * workshop.mean_lead(folded))
     form = Equivalence("normal form as an ANN", before, error, FORM_LIMIT).require()
-    grid = Equivalence("normal form on the grid", "normal form", rounded, GRID_LIMIT).require()
+    grid = Equivalence("normal form on the grid", "normal form", rounded, GRID_LIMIT)
+    if not grid.holds:
+        raise ModelError(
+            "E117",
+            f"{loaded.path.name}: rounding parameters to 2^-17 thresholds changes an output by {rounded:.1g} of the "
+            "largest",
+            "the network cancels large numbers: scale the samples as in training, or their features alike",
+        )
     notes += network.pool_notes
     if network.graded:
         listed = ", ".join(f"'{name}'" for name in network.graded[:8])

@@ -535,3 +535,49 @@ def test_an_ann_that_does_badly_is_doubted(tmp_path: Path) -> None:
     converted({"preprocess": "none"}, progress)
     (told,) = [each for each in progress.warnings if each.startswith("W206")]
     assert "which went in as they are stored" in told
+
+
+def test_an_answer_of_the_ann_that_is_not_finite_is_refused(save_onnx: Callable, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Mul", ["x", "w"], ["a"]), helper.make_node("Relu", ["a"], ["y"])]
+    model = save_onnx(nodes, {"w": np.full(3, 10, np.float32)}, (3,))
+    x = np.random.default_rng(0).random((12, 3)).astype(np.float32)
+    np.save(tmp_path / "calib.npy", x)
+    x[9] = 1e38
+    np.save(tmp_path / "eval.npy", x)
+    document = {
+        "model": str(model),
+        "calib": {"path": str(tmp_path / "calib.npy")},
+        "eval": {"path": str(tmp_path / "eval.npy")},
+        "convert": {"steps": [2]},
+    }
+    with pytest.raises(ModelError, match="evaluation sample 9: the ANN's own output is NaN or infinite") as refusal:
+        run(build_job(document, "test"), tmp_path / "out", False, "test", Silent())
+    assert refusal.value.code == "E117"
+
+
+def test_features_of_unlike_size_are_converted_as_well_as_of_one(save_onnx: Callable, tmp_path: Path) -> None:
+    """A batch norm, and a linear layer: as networks on tables begin."""
+    make = np.random.default_rng(0)
+    table = make.normal(size=(64, 4))
+    weights = {"w": make.normal(size=(4, 16)), "u": make.normal(size=(16, 3)), "g": np.ones(4), "b": np.zeros(4)}
+    nodes = [
+        helper.make_node("BatchNormalization", ["x", "g", "b", "m", "v"], ["n"]),
+        helper.make_node("Gemm", ["n", "w"], ["a"]),
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("Gemm", ["r", "u"], ["y"]),
+    ]
+    errors = []
+    for size in (np.ones(4), np.array([0.3, 12, 9e3, 3e6])):
+        known = weights | {"m": 3 * size, "v": size**2}
+        model = save_onnx(nodes, {name: np.float32(each) for name, each in known.items()}, (4,))
+        np.save(tmp_path / "x.npy", np.float32(size * (3 + table)))
+        document = {
+            "model": str(model),
+            "calib": {"path": str(tmp_path / "x.npy")},
+            "eval": {"path": str(tmp_path / "x.npy")},
+            "convert": {"steps": [64], "method": "max"},
+        }
+        found = run(build_job(document, "test"), tmp_path / "out", True, "test", Silent())
+        errors.append(found.metrics["steps"][-1]["output_error"])
+    assert errors[0] < 0.02
+    assert errors[1] == pytest.approx(errors[0], rel=0.1)

@@ -97,5 +97,8 @@ def _is_exact(network: SpikingNetwork, samples: Tensor, step: float) -> bool:
 
 
 def _unit(tensor: Tensor) -> float:
-    """Return what parameters on the grid are multiples of."""
-    return min(UNIT, 2.0 ** (math.floor(math.log2(float(tensor.abs().max()))) + 1 - BITS))
+    """Return what parameters on the grid are multiples of; on a grid for each input, of the finest."""
+    unit = min(UNIT, 2.0 ** (math.floor(math.log2(float(tensor.abs().max()))) + 1 - BITS))
+    while bool((tensor.double() / unit).frac().any()):
+        unit /= 2
+    return unit

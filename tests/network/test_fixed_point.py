@@ -58,3 +58,14 @@ def test_all_between_neurons_is_on_the_grid_and_the_ends_are_not(nets: ModuleTyp
 
 def parameters(node: object) -> list[torch.Tensor]:
     return [each for each in vars(node.operator).values() if isinstance(each, torch.Tensor)]  # type: ignore[attr-defined]
+
+
+def test_small_weights_of_large_inputs_keep_their_bits(nets: ModuleType) -> None:
+    net = nets.Net(3)
+    net.add(nets.Linear(torch.tensor([[1.0, 1e-6, 0.25], [-0.5, 3e-6, 0.0]]), torch.zeros(2)), "x", name="l")
+    network = spiking_network(NormalForm(net.graph(net.relu("l")), {}), make_neuron("if", {}))
+    weight, found = (each.graph.by_name["l"].operator.weight for each in (network, fixed_point(network)))
+    assert torch.equal(found[:, [0, 2]], on_grid(weight)[:, [0, 2]])
+    assert float(((found - weight) / weight)[:, 1].abs().max()) < 2.0**-BITS
+    behind = spiking_network(NormalForm(net.graph(net.linear(net.relu("l"), 2)), {}), make_neuron("if", {}))
+    assert fixed_point(behind).graph.nodes[-1].operator is behind.graph.nodes[-1].operator
