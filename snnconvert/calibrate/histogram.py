@@ -127,8 +127,12 @@ class LogHistogram:
 
     @property
     def middles(self) -> NDArray[np.float64]:
-        """The middle of each bin, ``(BINS,)``."""
-        return MIDDLES
+        """What stands for the numbers of each bin, ``(channels, BINS)``: its middle, of the highest the largest number.
+
+        None is more than the largest number.
+        """
+        largest = self.maximum.astype(np.float64)[:, None]
+        return np.concatenate([np.minimum(MIDDLES[:-1], largest), largest], 1)
 
     def percentile(self, percent: float, nonzero: bool = True) -> NDArray[np.float64]:
         """Return, per channel, the smallest number that at least ``percent`` % of the numbers do not exceed.

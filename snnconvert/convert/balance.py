@@ -22,7 +22,7 @@ def balance(task: Task, name: str, layer: LayerStatistics) -> NDArray[np.float64
     histogram = layer.histogram
     counts = histogram.counts.astype(np.float64)
     total = counts.sum(1) + histogram.zeros
-    middles = np.minimum(histogram.middles, layer.maximum[:, None])
+    middles = histogram.middles
     # sums over all bins from one on: what lies above c is then a difference
     above, weight = _from_right(counts), _from_right(counts * middles)
     clips, rows = np.zeros(len(counts)), np.arange(len(counts))

@@ -18,14 +18,14 @@ FRACTIONS = np.arange(0.01, 1.2, 0.01)  # of the maximum, that are tried
 @by_layer
 def mse(task: Task, name: str, layer: LayerStatistics) -> NDArray[np.float64]:
     """Return the best of 119 fractions of the maximum, per channel or layer."""
-    levels, values = task.levels(name), layer.histogram.middles
+    levels, middles = task.levels(name), layer.histogram.middles
     counts, maximum = layer.histogram.counts, layer.maximum
     best = np.array(maximum)
     for channel, largest in enumerate(maximum):
         filled = np.flatnonzero(counts[channel])
         if not len(filled):
             continue
-        a, n = np.minimum(values[filled], largest), counts[channel][filled]
+        a, n = middles[channel][filled], counts[channel][filled]
         clips = (FRACTIONS * largest)[:, None]
         said = clips / levels * np.clip(np.rint(a * (levels / clips)), 0, levels)
         best[channel] = clips[int((n * (said - a) ** 2).sum(1).argmin()), 0]

@@ -220,3 +220,10 @@ def test_huge_numbers_share_a_bin_whose_percentile_is_the_maximum() -> None:
 
 def test_rank_is_exact_where_percent_of_the_count_is_whole() -> None:
     assert histogram_of(column(*[1.0] * 999, 100.0)).percentile(99.9)[0] == pytest.approx(1, rel=1 / 256)
+
+
+def test_no_number_stands_for_a_larger_one_and_the_highest_bin_holds_the_largest() -> None:
+    histogram = histogram_of(column(1e-30, 1.0, 3.0), column(2.0**24, 1e30, 1.5))
+    filled = histogram.middles[0][np.flatnonzero(histogram.counts[0])]
+    np.testing.assert_allclose(filled, [2.0**-24, 1.0, 1.5, 3.0, 1e30], rtol=RELATIVE_ERROR)
+    assert histogram_of(column(1.0)).middles.max() == 1.0
