@@ -179,6 +179,8 @@ def _read_node(building: _Building, proto: onnx.NodeProto, name: str) -> None:
         if value and not known:
             raise ModelError("E114", f"{where}: reads '{value}', which nothing computes", AGAIN)
     attributes = _attributes(proto, where)
+    if proto.op_type == "Split" and not all(proto.output):  # ONNX Runtime dies of it
+        raise ModelError("E124", f"{where}: a part without a name", AGAIN)
     if proto.domain not in STANDARD:
         raise ModelError(
             "E120", f"{where}: operator of the domain '{proto.domain}'", "export to standard ONNX operators"

@@ -45,7 +45,8 @@ class Reference:
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the outputs of ``(N, ...)``; a fixed batch is filled up with copies of the last sample."""
         if self._batch is None:
-            return self._call(x)
+            # never one alone: a Squeeze without axes would take the batch for one of the sample's
+            return self._call(x) if len(x) != 1 else self._call(np.repeat(x, 2, axis=0))[:1]
         parts = []
         for start in range(0, len(x), self._batch):
             part = x[start : start + self._batch]
@@ -63,6 +64,12 @@ class Reference:
                 f"ONNX Runtime cannot run the model ({_told(problem)})",
                 "do its shapes fit samples of the input's shape? if so, export the network again",
             ) from None
+        if np.ndim(output) == 0 or len(output) != len(x):
+            raise ModelError(
+                "E116",
+                f"the model answers {len(x)} samples with an output of shape {np.shape(output)}",
+                "export it with a batch that is free, or with arithmetic on the batch left out",
+            )
         return np.asarray(output, dtype=np.float32)
 
 

@@ -235,6 +235,8 @@ def read_split(node: OnnxNode) -> tuple[Reading, ...]:
     size = -(-shape[axis] // node.outputs)  # the last part may be smaller
     equal = (*[size] * (node.outputs - 1), shape[axis] - size * (node.outputs - 1))
     sizes = node.integers("split", equal, index=1)
+    if node.integer("num_outputs", node.outputs) != node.outputs:
+        raise Unsupported(f"num_outputs {node.integer('num_outputs', 0)}, but {node.outputs} outputs")
     if min(sizes, default=0) < 1 or sum(sizes) != shape[axis] or len(sizes) < node.outputs:
         raise Unsupported(f"parts of sizes {sizes} of {shape[axis]} elements")
     readings, start = [], 0

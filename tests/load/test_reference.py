@@ -145,3 +145,31 @@ def test_loading_leaves_the_random_generators_alone(save_onnx: Save) -> None:
     before = torch.get_rng_state()
     load_model(save_onnx([make("Relu", ["x"], ["y"])], shape=FLAT)).compare(noise(3, 7))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_one_sample_is_never_alone(save_onnx: Save) -> None:
+    """A Squeeze without axes would take the batch away, too."""
+    nodes = [make("GlobalAveragePool", ["x"], ["a"]), make("Squeeze", ["a"], ["y"])]
+    loaded = load_model(save_onnx(nodes, shape=(3, 4, 4)))
+    x = noise(2, 3, 4, 4)
+    np.testing.assert_array_equal(loaded.reference.run(x[:1]), loaded.reference.run(x)[:1])
+    assert loaded.compare(x[:1]).holds
+
+
+def test_an_output_of_other_samples_is_refused(save_onnx: Save) -> None:
+    nodes = [
+        make("Shape", ["x"], ["s"], end=1),
+        make("Max", ["s", "k"], ["m"]),
+        make("Concat", ["m", "r"], ["t"], axis=0),
+        make("Reshape", ["x", "t"], ["y"]),
+    ]
+    loaded = load_model(save_onnx(nodes, {"k": np.array([4]), "r": np.array([-1])}, (2, 2)))
+    with pytest.raises(ModelError, match="the model answers 2 samples with an output of shape") as refusal:
+        loaded.reference.run(noise(2, 2, 2))
+    assert refusal.value.code == "E116"
+
+
+def test_part_of_a_split_without_a_name_is_refused(save_onnx: Save) -> None:
+    nodes = [make("Split", ["x"], ["a", "b", "", ""], axis=1), make("Add", ["a", "b"], ["y"])]
+    with pytest.raises(ModelError, match=r"E124.*a part without a name"):
+        load_model(save_onnx(nodes, shape=(4, 2, 2)))
