@@ -174,7 +174,8 @@ CODES = {
     ),
     "E201": Code(
         "no samples",
-        "The set is empty, has no file that can be read, or too few samples for what was asked for.",
+        "The set is empty, has no file that can be read, or too few samples for what was asked for; or samples of a "
+        "baseline are not among those that a check is given.",
         "Folders of images, one a class or with a labels.csv; .npz, .npy, IDX, CIFAR; event recordings.",
     ),
     "E202": Code(
@@ -204,7 +205,7 @@ CODES = {
     ),
     "E303": Code(
         "a baseline that cannot be used",
-        "It is broken, of another network, options or data, or has no row of that T.",
+        "It is broken, holds no such network, or has no row of that T.",
         "check --update --reason TEXT writes it anew, and still exits with 1.",
     ),
     "E401": Code(

@@ -50,7 +50,7 @@ def test_every_command_of_the_page_runs_as_written(folder: Path, capsys: pytest.
     assert (folder / "snn-baseline.json").is_file()
     assert len(others) >= 4
     for command in [*others, *(command for job in JOBS.values() for command in of_ours(job))]:
-        assert run(command) == 0, command
+        assert run(command) == int("--update" in command), command  # no run approves itself
     assert (folder / "snn.xml").read_text().startswith("<?xml")
     assert (folder / "snn.md").is_file()
 

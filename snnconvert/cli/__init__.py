@@ -139,8 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         debug=messages.switched_on("debug", given),
         color=messages.wants_color(given),
     )
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, _terminate)
+    stopped = stops()
     try:
         # not snnconvert.main(): click would turn SIGTERM into Ctrl-C, and a closed pipe into its own exit status
         with snnconvert.make_context("snnconvert", given) as context:
@@ -165,7 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as problem:
         return speaker.error(LimitError("E501", f"out of memory ({problem})", "a smaller --batch-size needs less"))
     except Exception as problem:  # noqa: BLE001 - the one place where a bug becomes a message
-        return speaker.bug(problem)
+        # an import that was interrupted fails in ways of its own
+        return speaker.interrupted(stopped[0]) if stopped else speaker.bug(problem)
     return status if isinstance(status, int) else 0
 
 
@@ -180,5 +180,20 @@ def usage_error(problem: click.ClickException) -> UsageError:
     return UsageError("E002", message.rstrip("."), hint)
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise Terminated
+def stops() -> list[int]:
+    """Let SIGTERM and Ctrl-C end the command; return where the exit status of each that came is put down."""
+    stopped: list[int] = []
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        stopped.append(SIGINT_STATUS)
+        raise KeyboardInterrupt
+
+    def terminate(_signal: int, _frame: FrameType | None) -> None:
+        stopped.append(SIGTERM_STATUS)
+        raise Terminated
+
+    if hasattr(signal, "SIGTERM"):
+        signal.signal(signal.SIGTERM, terminate)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # nohup and the like ignore it
+        signal.signal(signal.SIGINT, interrupt)
+    return stopped

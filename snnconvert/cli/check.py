@@ -1,6 +1,8 @@
 """``snnconvert check BUNDLE --baseline FILE``: the gate for CI."""
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +10,7 @@ import click
 
 from snnconvert.cli.messages import print_json, say
 from snnconvert.cli.options import PLACE, Common, common_options
-from snnconvert.errors import UsageError
+from snnconvert.errors import OutputError, SnnError, UsageError
 
 if TYPE_CHECKING:
     from snnconvert.gate.measurement import Measurement
@@ -73,15 +75,22 @@ def command(context: click.Context, /, targets: tuple[str, ...], baseline: str, 
     from snnconvert.checking import Request, measured
 
     common, place = context.obj, Path(baseline)
-    refuse(targets, given)
-    old = opened(place, targets, given)
-    asked = {name: given[name] for name in ("data", "calib", "name", "trust_model")}
-    request = Request(place, **asked, anew=given["update"])
-    with common.progress() as progress:
-        found = [measured(Path(each), old and old[0], request, progress) for each in targets]
-    if old is None or given["update"]:
-        return update(place, old, found, given, common)
-    return tell(place, old, found, given, common)
+    refuse(targets, {**given, "baseline": baseline})
+    try:
+        old = opened(place, targets, given)
+        asked = {name: given[name] for name in ("data", "calib", "name", "trust_model")}
+        request = Request(place, **asked, anew=given["update"])
+        with common.progress() as progress:
+            found = [measured(Path(each), old and old[0], request, progress) for each in targets]
+        if old is None or given["update"]:
+            return update(place, found, given, common)
+        return tell(place, old, found, given, common)
+    except SnnError as error:
+        from snnconvert.gate import github, junit, markdown
+
+        with suppress(OutputError):  # the error itself is what matters
+            publish(junit.of_error(error), markdown.of_error(error), [github.of_error(error)], given, common)
+        raise
 
 
 def refuse(targets: tuple[str, ...], given: dict[str, Any]) -> None:
@@ -108,8 +117,11 @@ def refuse(targets: tuple[str, ...], given: dict[str, Any]) -> None:
             raise UsageError("E003", f"--calib: {target} is a bundle, calibrated already", "--data PATH runs it")
         if not target.is_dir() and given["calib"] is None:
             raise UsageError("E002", f"{target}: a model is converted first, which needs samples", "--calib PATH")
-    for file in files:
+    read = [given[name] for name in ("baseline", "data", "calib") if given[name] is not None]
+    for index, file in enumerate(files):
         check_place(Path(file))
+        if any(Path(file).resolve() == Path(each).resolve() for each in (*read, *targets, *files[:index])):
+            raise UsageError("E003", f"{file}: stands for two files, and one would be lost", "give another name")
 
 
 def opened(place: Path, targets: tuple[str, ...], given: dict[str, Any]) -> "Old":
@@ -142,16 +154,32 @@ def tell(place: Path, old: "tuple[Baseline, bytes]", found: "Found", given: dict
 
 
 def report(judgements: "list[Judgement]", place: Path, given: dict[str, Any], common: Common) -> None:
-    """Write the files that were asked for, tell GitHub, and print the result."""
+    """Publish and print the result."""
     from snnconvert.gate import github
     from snnconvert.gate.document import as_document, as_text
     from snnconvert.gate.junit import as_junit
     from snnconvert.gate.markdown import as_markdown
+
+    strict = given["strict"]
+    pages = as_junit(judgements, strict), as_markdown(judgements, strict)
+    publish(*pages, github.annotations(judgements, place), given, common)
+    if common.as_json:
+        print_json(as_document(judgements, str(place), strict))
+    else:
+        click.echo(as_text(judgements, strict))
+
+
+def publish(junit: bytes, markdown: str, annotations: Sequence[str], given: dict[str, Any], common: Common) -> None:
+    """Write the files that were asked for, over those of an earlier run, and tell GitHub.
+
+    Raises:
+        OutputError: a file cannot be written (E402).
+    """
+    from snnconvert.gate import github
     from snnconvert.report.single_file import write_whole
 
-    strict, markdown = given["strict"], as_markdown(judgements, given["strict"])
     if given["junit"] is not None:
-        write_whole(Path(given["junit"]), as_junit(judgements, strict))
+        write_whole(Path(given["junit"]), junit)
     if given["markdown"] is not None:
         write_whole(Path(given["markdown"]), markdown.encode())
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -160,22 +188,21 @@ def report(judgements: "list[Judgement]", place: Path, given: dict[str, Any], co
         except OSError as problem:
             common.progress().warn(f"GITHUB_STEP_SUMMARY: not written ({problem.strerror or problem})")
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in github.annotations(judgements, place):
+        for line in annotations:
             say(line, False)  # GitHub reads stderr, too; stdout may be one JSON document
-    if common.as_json:
-        print_json(as_document(judgements, str(place), strict))
-    else:
-        click.echo(as_text(judgements, strict))
 
 
-def update(place: Path, old: "Old", found: "Found", given: dict[str, Any], common: Common) -> int:
+def update(place: Path, found: "Found", given: dict[str, Any], common: Common) -> int:
     """Write the baseline and tell what is in it now; the status says that nobody has approved it yet."""
     from snnconvert.checking import gate_of
+    from snnconvert.gate.baseline import read_baseline
     from snnconvert.gate.schema import Gate
     from snnconvert.gate.update import check_update, write_baseline
 
     names = [name for name, _ in found]
     check_update(place, given["reason"], names)
+    # read again: while the networks ran, somebody may have put others into it
+    old = read_baseline(place) if os.path.lexists(place) else None
     gates = {entry.name: entry.gate for entry in old[0].models} if old else {}
     measurements = [(name, each, gate_of(gates.get(name, Gate()), given)) for name, each in found]
     baseline = write_baseline(place, old, measurements, given["reason"])

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from snnconvert.errors import SnnError
 from snnconvert.gate.difference import Verdict
 from snnconvert.gate.verdict import Judgement
 from snnconvert.report.text import printable
@@ -45,6 +46,11 @@ def annotations(judgements: Sequence[Judgement], baseline: Path) -> list[str]:
         title = _property(f"snnconvert check: {name} {verdict.name}")
         commands.append(f"::{kind} {place},title={title}::{_data(told + more)}")
     return commands
+
+
+def of_error(error: SnnError) -> str:
+    """Return the workflow command of a check that could not be made."""
+    return f"::error title={_property(f'snnconvert check: {error.code}')}::{_data(error.message)}"
 
 
 def _lines(baseline: Path) -> dict[str, int]:

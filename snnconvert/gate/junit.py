@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
+from snnconvert.errors import SnnError
 from snnconvert.gate.difference import Verdict
 from snnconvert.gate.document import MOST, about, notes
 from snnconvert.gate.verdict import Judgement
@@ -33,6 +34,21 @@ def as_junit(judgements: Sequence[Judgement], strict: bool) -> bytes:
                 ET.SubElement(case, "skipped", {"message": told})
             lines = [told, f"{judgement.target}, {about(judgement)}", *notes(judgement)]
             ET.SubElement(case, "system-out").text = "\n".join(map(_text, lines))
+    return _written(root)
+
+
+def of_error(error: SnnError) -> bytes:
+    """Return the file of a check that could not be made: one test case with an error."""
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
+    root = ET.Element("testsuites", {"name": "snnconvert check", **counts})
+    suite = ET.SubElement(root, "testsuite", {"name": "snnconvert check", **counts})
+    case = ET.SubElement(suite, "testcase", {"classname": "snnconvert check", "name": "the check itself"})
+    told = _text(error.message)
+    ET.SubElement(case, "error", {"message": told, "type": error.code}).text = _text(f"{told}; {error.hint or ''}")
+    return _written(root)
+
+
+def _written(root: ET.Element) -> bytes:
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'.encode()
 

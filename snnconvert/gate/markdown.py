@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from snnconvert.errors import SnnError
 from snnconvert.gate.difference import Verdict
 from snnconvert.gate.document import MOST, about, last_line, notes, overall
 from snnconvert.gate.verdict import Judgement
@@ -25,6 +26,12 @@ def as_markdown(judgements: Sequence[Judgement], strict: bool) -> str:
         told = "; ".join(map(_plain, [f"{judgement.target}, {about(judgement)}", *notes(judgement)]))
         lines.append(f"- {_plain(judgement.name)}: {told}")
     return "\n".join(lines) + "\n"
+
+
+def of_error(error: SnnError) -> str:
+    """Return the page of a check that could not be made."""
+    hint = f" ({_plain(error.hint)})" if error.hint else ""
+    return f"### snnconvert check: ❌ ERROR {error.code}\n\n{_plain(error.message)}{hint}\n"
 
 
 def _plain(text: str) -> str:

@@ -10,7 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib import format as npy
@@ -77,6 +77,10 @@ class Predictions:
         places = {name: place for place, name in enumerate(self.ids)}
         order = np.array([places[name] for name in ids])
         return Predictions(tuple(ids), self.label[order], self.ann[order], self.steps, self.snn[order])
+
+    def with_ann(self, ann: np.ndarray) -> "Predictions":
+        """Return the same with the ANN's classes ``(n,)`` where they are not known."""
+        return replace(self, ann=np.where(self.ann < 0, ann, self.ann))
 
     def to_npz(self) -> bytes:
         """Write the arrays; equal ones give equal bytes."""

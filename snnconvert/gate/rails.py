@@ -43,8 +43,9 @@ def judge_rails(rails: Rails, entry: Entry, now: Measurement, after: Predictions
     n = len(after)
     own = n == len(now.predictions)
     costs, others = own and n == entry.dataset.samples, own or now.has_classes
+    more = f"known as a mean over more samples only, not over the {n:,} that are compared"
     return [
-        each if (costs if each.rail in COSTS else others) else _undecided(each, n)
+        each if (costs if each.rail in COSTS else others) else _undecided(each, more)
         for each in _judged(rails, entry, now, after, t)
     ]
 
@@ -53,20 +54,25 @@ def _judged(rails: Rails, entry: Entry, now: Measurement, after: Predictions, t:
     answers, old, new = after.at(t), entry.row(t), now.row(t)
     if new is None:
         return
-    known = after.ann >= 0
+    known = int((after.ann >= 0).sum())
+    partly = (
+        f"the ANN's answers are known of {known:,} of the {len(after):,} samples only" if known < len(after) else ""
+    )
     if rails.min_accuracy is not None:
         accuracy = _percent(answers == _labels(after, "min_accuracy"))
         yield _limit("min_accuracy", t, accuracy, rails.min_accuracy, "%", least=True)
     if rails.max_drop_vs_ann is not None:
-        label = _labels(after, "max_drop_vs_ann")[_some(known, "max_drop_vs_ann")]
-        drop = 100 * int((after.ann[known] == label).sum() - (answers[known] == label).sum()) / len(label)
-        yield _limit("max_drop_vs_ann", t, drop, rails.max_drop_vs_ann, "points")
+        label = _labels(after, "max_drop_vs_ann")
+        _some(known, "max_drop_vs_ann")
+        drop = 100 * int((after.ann == label).sum() - (answers == label).sum()) / len(label)
+        found = _limit("max_drop_vs_ann", t, drop, rails.max_drop_vs_ann, "points")
+        yield _undecided(found, partly) if partly else found
     if rails.min_agreement is not None:
         if now.has_classes:
-            agreement = _percent((answers == after.ann)[_some(known, "min_agreement")])
-        else:
-            agreement = _positions(new, "min_agreement")
-        yield _limit("min_agreement", t, agreement, rails.min_agreement, "%", least=True)
+            _some(known, "min_agreement")
+        agreement = _percent(answers == after.ann) if now.has_classes else _positions(new, "min_agreement")
+        found = _limit("min_agreement", t, agreement, rails.min_agreement, "%", least=True)
+        yield _undecided(found, partly) if partly and now.has_classes else found
     if rails.max_spikes_per_sample is not None:
         more = _increase(old.spikes_per_sample, new.spikes_per_sample)
         yield _limit("max_spikes_per_sample", t, more, rails.max_spikes_per_sample, "% more")
@@ -82,8 +88,7 @@ def _judged(rails: Rails, entry: Entry, now: Measurement, after: Predictions, t:
         yield _reached(rails.max_steps_to_reach, now, after)
 
 
-def _undecided(finding: Finding, n: int) -> Finding:
-    told = f"known as a mean over more samples only, not over the {n:,} that are compared"
+def _undecided(finding: Finding, told: str) -> Finding:
     return replace(finding, verdict=Verdict.INCONCLUSIVE, told=told, numbers=finding.numbers | {"measured": None})
 
 
@@ -145,7 +150,6 @@ def _labels(after: Predictions, rail: str) -> np.ndarray:
     return after.label
 
 
-def _some(known: np.ndarray, rail: str) -> np.ndarray:
-    if not known.any():
+def _some(known: int, rail: str) -> None:
+    if not known:
         raise UsageError("E303", f"{rail}: the ANN's answers on these samples are not known", "convert again with them")
-    return known

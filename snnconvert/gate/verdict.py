@@ -64,6 +64,8 @@ def judge(
             before = before.of([name for name in before.ids if name in common])
             after = after.of(before.ids)
         after = joined(before, after, now.target, where)
+        if entry.model.sha256 == now.model.sha256:
+            after = after.with_ann(before.ann)  # the same ANN
     elif dataset_of(after) != entry.dataset:
         message = f"{now.target}: not the samples (or labels) of the baseline {where}"
         raise DataError("E201", message, ANOTHER_SET)

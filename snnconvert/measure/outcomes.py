@@ -148,14 +148,15 @@ class Outcomes:
     def document(self, macs: Mapping[str, int]) -> dict[str, object]:
         """Return samples, classes, labelled, ann, steps and macs_per_sample of a metrics.json document.
 
-        ``macs`` are those of one sample: ``ann``, ``snn_first_layer`` (once) and ``snn_graded_per_step``.
+        ``macs`` are those of one sample: ``ann``, ``snn_first_layer`` (once) and ``snn_graded_per_step``. What compares
+        with the ANN is None, unless its answer to every sample is known: of some of them it would be another number.
         """
         snn, ann, truth = self.snn, self.ann, self.labels
-        known = ann >= 0
+        known = bool(self._compared) and bool((ann >= 0).all())
         rows = []
         for index, step in enumerate(self.steps):
             correct = None if truth is None else int((snn[index] == truth).sum())
-            agreement = float(self._agreed[index] / self._compared) if self._compared else None
+            agreement = float(self._agreed[index] / self._compared) if known else None
             error = float(np.sqrt(self._squared_error[index] / self._squared_norm)) if self._squared_norm else None
             synops = float(self._synops[index]) / self.samples
             taken = float(self._taken[index]) / self.samples
@@ -175,7 +176,7 @@ class Outcomes:
                     **({"mean_steps": taken} if "stop_lead" in self.schedule else {}),
                 }
             )
-        ann_accuracy = None if truth is None or not known.any() else float((ann[known] == truth[known]).mean())
+        ann_accuracy = float((ann == truth).mean()) if known and truth is not None else None
         return {
             "schema": "snnconvert/metrics/1",
             "samples": self.samples,

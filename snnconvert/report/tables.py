@@ -122,6 +122,8 @@ def _footnotes(metrics: Mapping[str, Any]) -> Iterable[str]:
     ann = ann_accuracy(metrics)
     if is_dense(metrics):
         yield f"output error: relative L2 distance to the ANN's outputs, {samples}"
+    elif ann is None and metrics.get("labelled"):
+        yield f"ANN accuracy not known: of these {samples}, the bundle does not hold all of its answers"
     elif ann is None:
         yield f"ANN accuracy not known: {samples} without labels"
     else:

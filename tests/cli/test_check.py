@@ -388,3 +388,47 @@ def test_schema_of_the_baseline_is_that_of_the_file(cli: Callable, baseline: Pat
     document = json.loads(baseline.read_text())
     assert set(schema["required"]) <= set(document) <= set(schema["properties"])
     assert cli("schema", "baselin").status == 2
+
+
+def test_no_file_is_written_over_what_is_read(baseline: Path, bundle: Path, cli: Callable, inputs: Path) -> None:
+    before = baseline.read_bytes()
+    for arguments in (["--junit", baseline], ["--markdown", inputs / "x.npz", "--data", inputs / "x.npz"]):
+        found = cli("check", bundle, "--baseline", baseline, *arguments)
+        assert found.status == 2
+        assert "stands for two files, and one would be lost" in found.err
+    assert cli("check", bundle, "--baseline", baseline, "--junit", "both", "--markdown", "both").status == 2
+    assert baseline.read_bytes() == before
+
+
+def test_a_check_that_cannot_be_made_leaves_no_older_result(
+    baseline: Path, bundle: Path, cli: Callable, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    junit, markdown = inputs / "j.xml", inputs / "m.md"
+    arguments = ["check", bundle, "--baseline", baseline, "--junit", junit, "--markdown", markdown]
+    assert cli(*arguments).status == 0
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    found = cli(*arguments, "--name", "other")
+    assert found.status == 2
+    assert "::error title=snnconvert check%3A E303::" in found.err
+    assert 'errors="1"' in junit.read_text()
+    assert "has no model 'other'" in junit.read_text()
+    assert markdown.read_text().startswith("### snnconvert check: ❌ ERROR E303")
+
+
+def test_what_others_put_into_a_baseline_meanwhile_stays(
+    baseline: Path, bundle: Path, cli: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from snnconvert import checking
+
+    measured = checking.measured
+
+    def slow(*arguments: object) -> object:
+        monkeypatch.setattr(checking, "measured", measured)
+        status = cli("check", bundle, "--baseline", baseline, "--update", "--reason", "other", "--name", "other").status
+        assert status == 1
+        return measured(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checking, "measured", slow)
+    assert cli("check", bundle, "--baseline", baseline, "--update", "--reason", "mine").status == 1
+    assert {each["name"] for each in json.loads(baseline.read_text())["models"]} == {entry(baseline)["name"], "other"}
+    assert len(json.loads(baseline.read_text())["models"]) == 2

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from snnconvert import cli
 from snnconvert.report.publish import verify_bundle
 
 # a shell may have started us with SIGINT ignored, which children inherit
@@ -125,3 +126,23 @@ def test_torch_file_is_converted_in_a_process_of_its_own_accord(shell: Callable,
     result = shell("inspect", "net.pt2")
     assert (result.status, result.err) == (0, "")
     assert "net.pt2: 2 weighted synapse, 1 spiking" in result.out
+
+
+def test_what_an_interrupted_import_raises_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RecursionError from None
+
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cli.snnconvert, "invoke", broken)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        assert cli.main(["schema"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    assert capsys.readouterr().err == "interrupted: nothing unfinished was left behind\n"

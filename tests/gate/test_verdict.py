@@ -252,6 +252,7 @@ def test_rails_that_need_labels_are_refused_without(
 def test_rails_that_need_the_ann_are_refused_where_it_is_not_known(predict: Callable, measure: Callable) -> None:
     old = predict(100)
     unknown = dataclasses.replace(old, ann=np.full(100, -1))
+    old = dataclasses.replace(old, ann=unknown.ann)
     with pytest.raises(UsageError, match="min_agreement: the ANN's answers on these samples are not known"):
         judge(measure(old).entry("n", Gate()), old, measure(unknown), Gate(rails=Rails(min_agreement=1.0)), "b.json")
 
@@ -374,3 +375,18 @@ def test_error_of_outputs_that_are_classes_is_refused(predict: Callable, measure
     old, gate = predict(100), Gate(rails=Rails(max_output_error=1.0))
     with pytest.raises(UsageError, match="max_output_error: the outputs are classes"):
         judge(measure(old).entry("n", Gate()), old, measure(old), gate, "b.json")
+
+
+def test_rails_against_the_ann_ask_it_of_every_sample(predict: Callable, measure: Callable) -> None:
+    old = predict(100, {8: [0, 1], 32: [0]}, ann_wrong=5)
+    partly = dataclasses.replace(old, ann=np.where(np.arange(100) < 90, -1, old.ann))
+    entry, now = measure(old).entry("n", Gate()), measure(partly)
+    gate = Gate(rails=Rails(min_agreement=99.0, max_drop_vs_ann=0.1))
+    _, drop, agreement = judge(entry, old, now, gate, "b.json").findings
+    assert agreement.numbers["measured"] == 95.0  # its answers stand in the baseline, of the same model
+    assert agreement.verdict is Verdict.FAIL
+    assert drop.numbers["measured"] == -4.0
+    other = dataclasses.replace(now, model=now.model.model_copy(update={"sha256": "b" * 64}))
+    for found in judge(entry, old, other, gate, "b.json").findings[1:]:
+        assert found.verdict is Verdict.INCONCLUSIVE
+        assert found.told == "the ANN's answers are known of 10 of the 100 samples only"

@@ -145,3 +145,9 @@ def test_suffixes(value: float, text: str) -> None:
 def test_points_and_sizes() -> None:
     assert [points(x) for x in (None, 0.00001, -0.00001, 0.01, -0.5)] == ["-", "0.00", "0.00", "+1.00", "-50.00"]
     assert [size(x) for x in (0, 999, 1000, 12_300_000)] == ["0 B", "999 B", "1.00 kB", "12.30 MB"]
+
+
+def test_labels_without_the_answers_of_the_ann_are_not_called_missing() -> None:
+    metrics = {"samples": 100, "classes": 10, "labelled": True, "ann": {"accuracy": None}, "steps": []}
+    told = steps_table(metrics).splitlines()[-1]
+    assert told == "ANN accuracy not known: of these 100 samples, the bundle does not hold all of its answers"
