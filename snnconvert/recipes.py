@@ -12,7 +12,7 @@ from torch import Tensor
 from snnconvert.calibrate import ActivationStatistics
 from snnconvert.config import ConvertOptions, Job
 from snnconvert.convert.auto import Trial, choose, parameters
-from snnconvert.convert.corrections import shortened
+from snnconvert.convert.corrections import check_corrections, shortened
 from snnconvert.convert.method import METHODS
 from snnconvert.convert.recipe import Recipe
 from snnconvert.data import Selection
@@ -76,10 +76,14 @@ def recipe_of(job: Job) -> Recipe:
             "--stop: under an onset delay of T all layers but the last are done before the first readout",
             "a smaller --onset-delay, or no --stop",
         )
-    schedule = Schedule(options.steps[-1], options.onset_delay, options.warm_up, options.readout_from)
+    schedule, neuron = (
+        Schedule(options.steps[-1], options.onset_delay, options.warm_up, options.readout_from),
+        neuron_of(job),
+    )
+    check_corrections(options.correct, neuron.decodes)
     return Recipe(
         "percentile" if searches else options.method,
-        neuron_of(job),
+        neuron,
         schedule,
         options.correct,
         options.percentile,

@@ -26,6 +26,7 @@ from snnconvert.convert.refit import refit
 from snnconvert.errors import UsageError
 from snnconvert.graph import Node, Role
 from snnconvert.network import SpikingNetwork, whole
+from snnconvert.registry import did_you_mean
 from snnconvert.simulate import LayerRun, Layerwise
 
 Correction = Literal["bias", "step-bias", "potential", "weights"]
@@ -34,15 +35,16 @@ TURNS, RATE, ENOUGH = 12, 0.5, 1e-3
 LONGEST = 256  # steps that corrections are fitted over
 
 
-def check_corrections(wanted: Sequence[str], network: SpikingNetwork) -> None:
-    """Refuse corrections that do not exist, contradict each other or do not suit the neurons (UsageError E003)."""
+def check_corrections(wanted: Sequence[str], decodes: bool) -> None:
+    """Refuse corrections that do not exist, contradict each other or do not suit decoded rates (UsageError E003)."""
     unknown = next((each for each in wanted if each not in CORRECTIONS), None)
     if unknown is not None:
-        raise UsageError("E003", f"--correct: unknown correction '{unknown}'", f"known: {', '.join(CORRECTIONS)}")
+        hint = f"{did_you_mean(unknown, [*CORRECTIONS])}; '-' is none"
+        raise UsageError("E003", f"--correct: unknown correction '{unknown[:80]}'", hint)
     if {"bias", "step-bias"} <= set(wanted):
         raise UsageError("E003", "--correct: bias and step-bias: one of the two", "step-bias holds what bias does")
     late = {"step-bias", "potential"} & set(wanted)
-    if network.decodes and late:
+    if decodes and late:
         raise UsageError("E003", f"--correct: {late.pop()} of a neuron that decodes rates", "--correct bias")
 
 
@@ -62,7 +64,7 @@ def corrected(
         UsageError: see :func:`check_corrections`.
     """
     wanted = tuple(wanted)
-    check_corrections(wanted, network)
+    check_corrections(wanted, network.decodes)
     if not wanted:
         return network
     run = Layerwise(shortened(network), x)
