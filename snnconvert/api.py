@@ -36,6 +36,9 @@ class Bundle:
 
     opened: Opened
 
+    def __repr__(self) -> str:
+        return f"Bundle({str(self.path)!r})"
+
     @property
     def path(self) -> Path:
         """Its folder."""

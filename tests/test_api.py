@@ -93,3 +93,16 @@ def test_refusals_are_those_of_the_command(made: "snnconvert.Bundle", sets: tupl
 def test_other_names_are_no_attributes() -> None:
     with pytest.raises(AttributeError, match="no attribute 'load_bundles'"):
         _ = snnconvert.load_bundles
+
+
+def test_a_bundle_is_shown_by_its_folder(made: "snnconvert.Bundle") -> None:
+    assert repr(made) == f"Bundle({str(made.path)!r})"
+
+
+def test_of_more_samples_than_the_ann_answered_nothing_is_said_of_it(made: "snnconvert.Bundle", tmp_path: Path) -> None:
+    with np.load(MODELS / "digits_test.npz") as data:
+        np.savez(tmp_path / "more.npz", images=data["images"][:60], labels=data["labels"][:60])
+    found = made.evaluate(tmp_path / "more.npz")
+    assert found["samples"] == 60
+    assert found["ann"]["accuracy"] is None
+    assert [(row["accuracy"] is None, row["agreement"]) for row in found["steps"]] == [(False, None)] * 2
