@@ -12,8 +12,9 @@ from snnconvert.config import PERSONAL, Job, absolute_paths, build_job, set_path
 from snnconvert.errors import UsageError
 from snnconvert.gate.baseline import read_predictions, validated
 from snnconvert.gate.measurement import Measurement, model_of, run_measurement, stored_measurement
-from snnconvert.gate.schema import Baseline, Entry, Gate
+from snnconvert.gate.schema import Baseline, Entry, Gate, Rails
 from snnconvert.gate.verdict import Judgement, judge
+from snnconvert.registry import did_you_mean
 from snnconvert.report.manifest import verify_bundle
 from snnconvert.yaml_document import parse_yaml, read_document
 
@@ -168,13 +169,17 @@ def gate_of(base: Gate, given: Mapping[str, Any]) -> Gate:
         from snnconvert.report.evaluator import parse_steps  # late: its imports need torch
 
         given = {**given, "steps": list(parse_steps(given["steps"]))}
-    document = base.model_dump() | {
-        name: given[name] for name in ("margin", "alpha", "steps") if given[name] is not None
-    }
+    document = base.model_dump()
+    for name in ("margin", "alpha", "steps"):
+        if given[name] is not None:
+            document[name] = given[name]
+            validated(Gate, base.model_dump() | {name: given[name]}, f"--{name}", "E003")
     for assignment in given["rail"]:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError("E003", f"--rail: expected NAME=VALUE, got '{assignment[:80]}'", "min_accuracy=90")
+        if name not in Rails.model_fields:
+            raise UsageError("E003", f"--rail: no rail '{name[:80]}'", did_you_mean(name, [*Rails.model_fields]))
         document["rails"][name] = parse_yaml(text, f"--rail {name}")[0]
         validated(Gate, base.model_dump() | {"rails": {name: document["rails"][name]}}, f"--rail {name}", "E003")
-    return validated(Gate, document, "--steps, --margin, --alpha, --rail", "E003")
+    return validated(Gate, document, "--rail", "E003")

@@ -140,7 +140,7 @@ def gate_cell(job: Mapping[str, Any]) -> str:
 
 
 def _cell(value: float | None) -> str:
-    return "" if value is None else repr(value)
+    return "" if value is None else repr(int(value) if value.is_integer() else value)
 
 
 def _metrics(bundle: Path) -> dict[str, Any]:

@@ -112,8 +112,10 @@ def read_predictions(path: Path, entry: Entry) -> Predictions | None:
         raise _refusal(file, f"is no file of predictions: {problem}") from None
     if found.steps != (steps := tuple(row.t for row in entry.steps)):
         raise _refusal(file, f"got T = {_listed(found.steps)}, expected {_listed(steps)} by {path.name}")
-    if dataset_of(found) != entry.dataset or any(
-        (row.correct, row.agreed) != counts(found, row.t) for row in entry.steps
+    if (
+        dataset_of(found) != entry.dataset
+        or any((row.correct, row.agreed) != counts(found, row.t) for row in entry.steps)
+        or entry.ann_correct != ann_right(found)
     ):
         raise _refusal(file, f"does not give the counts that {path.name} holds")
     return found
@@ -130,6 +132,12 @@ def counts(predictions: Predictions, t: int) -> tuple[int | None, int | None]:
     right = int((answers == predictions.label).sum()) if predictions.labelled else None
     known = bool((predictions.ann >= 0).all())
     return right, int((answers == predictions.ann).sum()) if known else None
+
+
+def ann_right(predictions: Predictions) -> int | None:
+    """Return how many of the ANN's answers are right; None where that is not known."""
+    known = predictions.labelled and bool((predictions.ann >= 0).all())
+    return int((predictions.ann == predictions.label).sum()) if known else None
 
 
 def _shallow(document: Any) -> bool:

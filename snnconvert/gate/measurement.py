@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from snnconvert.errors import DataError, OutputError, UsageError
-from snnconvert.gate.baseline import counts, dataset_of
+from snnconvert.gate.baseline import ann_right, counts, dataset_of
 from snnconvert.gate.predictions import MOST_BYTES, Predictions, read_npz
 from snnconvert.gate.schema import Entry, Gate, Model, Row
 from snnconvert.report.manifest import verify_bundle
@@ -40,12 +40,11 @@ class Measurement:
         if missing := [t for t in gate.steps if self.row(t) is None]:
             known = ", ".join(str(row.t) for row in self.rows)
             raise UsageError("E003", f"--steps: {self.target} has no row of T = {missing[0]}, but of {known}")
-        ann = int((found.ann == found.label).sum()) if found.labelled and bool((found.ann >= 0).all()) else None
         return Entry(
             name=name,
             model=self.model,
             dataset=dataset_of(found),
-            ann_correct=ann,
+            ann_correct=ann_right(found),
             steps=list(self.rows),
             predictions=None,
             gate=gate,

@@ -157,6 +157,7 @@ def test_summary_of_some_jobs_still_tells_of_the_others(sweep: Path) -> None:
     rows = (sweep.parent / "runs" / "summary.csv").read_text().splitlines()
     assert rows[0].startswith("job,bundle,state,convert.percentile,t,total_steps,accuracy,")
     assert [row.split(",")[2] for row in rows[1:]] == ["done", "done", "missing", "missing", "done", "done"]
+    assert all(row.split(",")[4].isdecimal() for row in rows[1:3])  # T is no fraction
     assert json.loads((sweep.parent / "runs" / "summary.json").read_text()) == document
 
 

@@ -114,8 +114,9 @@ def test_changed_predictions_are_refused(baseline_file: Path) -> None:
         read(baseline_file)
 
 
-def test_predictions_that_do_not_give_the_counts_are_refused(baseline_file: Path) -> None:
-    change(baseline_file, lambda d: entry(d)["steps"][0].update(correct=999))
+@pytest.mark.parametrize("edit", [lambda d: d["steps"][0].update(correct=999), lambda d: d.update(ann_correct=999)])
+def test_predictions_that_do_not_give_the_counts_are_refused(baseline_file: Path, edit: Callable) -> None:
+    change(baseline_file, lambda d: edit(entry(d)))
     with pytest.raises(UsageError, match="does not give the counts"):
         read(baseline_file)
 

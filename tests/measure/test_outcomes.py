@@ -96,12 +96,10 @@ def test_answers_without_labels_have_agreement_only() -> None:
         assert row["agreement"] == pytest.approx(agreement)
 
 
-def test_unknown_answers_of_the_ann_count_nowhere() -> None:
-    found = gathered([[0, 1, 1], [0, 1, 2]], [0, -1, 2], [0, 1, 1], 1).document(macs(1, 1))
-    assert found["ann"] == {"accuracy": 0.5}
-    assert [row["agreement"] for row in found["steps"]] == [0.5, 1.0]
+@pytest.mark.parametrize("ann", [[0, -1, 2], [-1, -1, -1]])
+def test_where_answers_of_the_ann_are_unknown_nothing_is_compared_with_it(ann: list[int]) -> None:
+    found = gathered([[0, 1, 1], [0, 1, 2]], ann, [0, 1, 1], 1).document(macs(1, 1))
     assert [row["accuracy"] for row in found["steps"]] == [1.0, pytest.approx(2 / 3)]
-    found = gathered([[0, 1, 1], [0, 1, 2]], [-1, -1, -1], [0, 1, 1], 1).document(macs(1, 1))
     assert found["ann"] == {"accuracy": None}
     assert [row["agreement"] for row in found["steps"]] == [None, None]
 
