@@ -435,7 +435,10 @@ def test_samples_known_from_the_conversion_are_compared_with_the_ann(bundles: di
     document, outcomes = mlp.evaluate(str(tmp_path / "mixed.npy"), (32,))
     assert outcomes.ann.tolist()[-1] == -1
     assert (outcomes.ann[:3] >= 0).all()
-    assert document["steps"][0]["agreement"] == (outcomes.snn[0][:3] == outcomes.ann[:3]).mean()
+    assert document["steps"][0]["agreement"] is None
+    np.save(tmp_path / "known.npy", mixed[:3])
+    document, outcomes = mlp.evaluate(str(tmp_path / "known.npy"), (32,))
+    assert document["steps"][0]["agreement"] == (outcomes.snn[0] == outcomes.ann).mean()
 
 
 def test_image_files(bundles: dict[str, Path], evaluate: Callable, tmp_path: Path) -> None:
