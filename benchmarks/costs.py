@@ -23,13 +23,14 @@ from snnconvert.load import load_model
 THREADS = 2
 ROUNDS = 7
 MEMORY = """
-import resource, sys
+import sys
 import torch
 from benchmarks.fidelity import curve
+from benchmarks.memory import resident
 torch.set_num_threads(2)
 correct = sys.argv[5].split()
 curve(sys.argv[1], [int(sys.argv[2])], samples=int(sys.argv[3]), calib=int(sys.argv[4]), correct=correct)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(resident("VmHWM"))  # ru_maxrss would begin with what the parent has
 """
 
 
@@ -124,7 +125,7 @@ def memory() -> Section:
     def peak(name: str, steps: int, samples: int, calib: int, correct: str) -> float:
         arguments = [name, *map(str, (steps, samples, calib)), correct]
         done = subprocess.run([sys.executable, "-c", MEMORY, *arguments], check=True, capture_output=True, text=True)
-        return int(done.stdout.split()[-1]) / 1024
+        return int(done.stdout.split()[-1]) / 2**20
 
     rows, met = [], []
     for correct, told in (("", "without corrections"), ("bias", "with the default's")):
