@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.modules import one_pixel
 from snnconvert.graph import Graph, Node
 from snnconvert.operators.activation import ReLU
 from snnconvert.operators.average_pooling import AveragePool
@@ -105,9 +106,7 @@ class KerasLayers:
 
     def selection(self, node: Node, source: str) -> str:
         """Append a subsampling shortcut as a convolution of one pixel; what it reads and gives is never negative."""
-        ((channels, *space),) = self.graph.input_shapes(node)
-        alone = torch.eye(channels)[:, :, None, None].expand(-1, -1, *space)
-        weight = node.operator.evaluate([alone])[:, :, :1, :1].transpose(0, 1)
+        weight = one_pixel(node.operator, *self.graph.input_shapes(node))
         window = Window((1, 1), node.operator.slice.step[1:], (1, 1), (0, 0), (0, 0))
         name = self.convolution(source, weight, None, window)
         return self.add("Activation", [name], activation="relu")

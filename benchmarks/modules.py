@@ -59,11 +59,8 @@ def _layer(operator: Operator, shapes: Sequence[Shape]) -> nn.Module:
         case Affine(scale, shift) if not bool(shift.any()):
             return Scale(scale)
         case Selection(slice, pad, _, bias) if pad.before[1:] == pad.after[1:] == (0, 0) and not bool(bias.any()):
-            (channels, *_), (outputs, *_) = shapes[0], operator.infer_shape(shapes)
-            # a convolution of one pixel: its columns are what the operator makes of each channel alone
-            alone = torch.eye(channels)[:, :, None, None].expand(-1, -1, *shapes[0][1:])
-            weight = operator.evaluate([alone])[:, :, :1, :1].transpose(0, 1)
-            return _with(nn.Conv2d(channels, outputs, 1, slice.step[1:]), weight, None)
+            weight = one_pixel(operator, shapes[0])
+            return _with(nn.Conv2d(weight.shape[1], weight.shape[0], 1, slice.step[1:]), weight, None)
         case AveragePool(window) if window.before == window.after and not any(operator.extension):
             return nn.AvgPool2d(window.kernel, window.stride, window.before, count_include_pad=operator.count_padding)
         case ReLU(None):
@@ -71,6 +68,12 @@ def _layer(operator: Operator, shapes: Sequence[Shape]) -> nn.Module:
         case Reshape((_,)):
             return nn.Flatten()
     raise NotImplementedError(f"no torch module for {operator}")
+
+
+def one_pixel(shortcut: Selection, shape: Shape) -> Tensor:
+    """Return a subsampling shortcut as a convolution of one pixel ``(O, I, 1, 1)``, with the stride of its slice."""
+    alone = torch.eye(shape[0])[:, :, None, None].expand(-1, -1, *shape[1:])  # each channel alone
+    return shortcut.evaluate([alone])[:, :, :1, :1].transpose(0, 1)
 
 
 def _with(layer: nn.Conv2d | nn.Linear, weight: Tensor, bias: Tensor | None) -> nn.Module:

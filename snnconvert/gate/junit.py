@@ -1,7 +1,7 @@
 """The result of a check as JUnit XML, which GitLab, Jenkins and others show: one test case a network and rail."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from snnconvert.errors import SnnError
@@ -22,8 +22,7 @@ def as_junit(judgements: Sequence[Judgement], strict: bool) -> bytes:
         "errors": "0",
         "skipped": str(0 if strict else undecided),
     }
-    root = ET.Element("testsuites", {"name": "snnconvert check", **counts})
-    suite = ET.SubElement(root, "testsuite", {"name": "snnconvert check", **counts})
+    root, suite = _suite(counts)
     for judgement in judgements:
         for finding in judgement.findings:
             told = _text(finding.told)
@@ -40,12 +39,17 @@ def as_junit(judgements: Sequence[Judgement], strict: bool) -> bytes:
 def of_error(error: SnnError) -> bytes:
     """Return the file of a check that could not be made: one test case with an error."""
     counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
-    root = ET.Element("testsuites", {"name": "snnconvert check", **counts})
-    suite = ET.SubElement(root, "testsuite", {"name": "snnconvert check", **counts})
+    root, suite = _suite(counts)
     case = ET.SubElement(suite, "testcase", {"classname": "snnconvert check", "name": "the check itself"})
     told = _text(error.message)
     ET.SubElement(case, "error", {"message": told, "type": error.code}).text = _text(f"{told}; {error.hint or ''}")
     return _written(root)
+
+
+def _suite(counts: Mapping[str, str]) -> tuple[ET.Element, ET.Element]:
+    """Return the root of a file, and the one suite in it."""
+    root = ET.Element("testsuites", {"name": "snnconvert check", **counts})
+    return root, ET.SubElement(root, "testsuite", {"name": "snnconvert check", **counts})
 
 
 def _written(root: ET.Element) -> bytes:

@@ -54,25 +54,17 @@ def _judged(rails: Rails, entry: Entry, now: Measurement, after: Predictions, t:
     answers, old, new = after.at(t), entry.row(t), now.row(t)
     if new is None:
         return
-    known = int((after.ann >= 0).sum())
-    partly = (
-        f"the ANN's answers are known of {known:,} of the {len(after):,} samples only" if known < len(after) else ""
-    )
     if rails.min_accuracy is not None:
         accuracy = _percent(answers == _labels(after, "min_accuracy"))
         yield _limit("min_accuracy", t, accuracy, rails.min_accuracy, "%", least=True)
     if rails.max_drop_vs_ann is not None:
         label = _labels(after, "max_drop_vs_ann")
-        _some(known, "max_drop_vs_ann")
         drop = 100 * int((after.ann == label).sum() - (answers == label).sum()) / len(label)
-        found = _limit("max_drop_vs_ann", t, drop, rails.max_drop_vs_ann, "points")
-        yield _undecided(found, partly) if partly else found
+        yield _against_ann(_limit("max_drop_vs_ann", t, drop, rails.max_drop_vs_ann, "points"), after)
     if rails.min_agreement is not None:
-        if now.has_classes:
-            _some(known, "min_agreement")
         agreement = _percent(answers == after.ann) if now.has_classes else _positions(new, "min_agreement")
         found = _limit("min_agreement", t, agreement, rails.min_agreement, "%", least=True)
-        yield _undecided(found, partly) if partly and now.has_classes else found
+        yield _against_ann(found, after) if now.has_classes else found
     if rails.max_spikes_per_sample is not None:
         more = _increase(old.spikes_per_sample, new.spikes_per_sample)
         yield _limit("max_spikes_per_sample", t, more, rails.max_spikes_per_sample, "% more")
@@ -150,6 +142,12 @@ def _labels(after: Predictions, rail: str) -> np.ndarray:
     return after.label
 
 
-def _some(known: int, rail: str) -> None:
+def _against_ann(finding: Finding, after: Predictions) -> Finding:
+    """Return a finding that compares with the ANN; INCONCLUSIVE where its answers to some samples are not known."""
+    known = int((after.ann >= 0).sum())
     if not known:
-        raise UsageError("E303", f"{rail}: the ANN's answers on these samples are not known", "convert again with them")
+        what = f"{finding.rail}: the ANN's answers on these samples are not known"
+        raise UsageError("E303", what, "convert again with them")
+    if known == len(after):
+        return finding
+    return _undecided(finding, f"the ANN's answers are known of {known:,} of the {len(after):,} samples only")

@@ -149,7 +149,7 @@ class Outcomes:
         """Return samples, classes, labelled, ann, steps and macs_per_sample of a metrics.json document.
 
         ``macs`` are those of one sample: ``ann``, ``snn_first_layer`` (once) and ``snn_graded_per_step``. What compares
-        with the ANN is None, unless its answer to every sample is known: of some of them it would be another number.
+        classes with the ANN's is None, unless all of these are known: of some of them it would be another number.
         """
         snn, ann, truth = self.snn, self.ann, self.labels
         known = bool(self._compared) and bool((ann >= 0).all())

@@ -426,7 +426,7 @@ def test_what_others_put_into_a_baseline_meanwhile_stays(
         monkeypatch.setattr(checking, "measured", measured)
         status = cli("check", bundle, "--baseline", baseline, "--update", "--reason", "other", "--name", "other").status
         assert status == 1
-        return measured(*arguments)  # type: ignore[arg-type]
+        return measured(*arguments)
 
     monkeypatch.setattr(checking, "measured", slow)
     assert cli("check", bundle, "--baseline", baseline, "--update", "--reason", "mine").status == 1
