@@ -30,11 +30,13 @@ PLAIN = (
     AttributeProto.INTS,
     AttributeProto.STRINGS,
 )
+ROUNDS = "it rounds activations; convert the network from before it was quantised (weights alone may be quantised)"
 REASONS = {
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"), ROUNDS),
+    **dict.fromkeys(("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"), ROUNDS),
     "Elu": "it is no rectifier",
     "Selu": "it is no rectifier",
     "Sigmoid": "it is no rectifier, and a gate that multiplies by it has no rate-coded form",
-    "HardSigmoid": "it is no rectifier",
     "HardSwish": "it is no rectifier",
     "Gelu": "it is no rectifier",
     "Tanh": "it is no rectifier",

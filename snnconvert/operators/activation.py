@@ -15,6 +15,7 @@ from torch import Tensor
 from snnconvert.graph import Node, OnnxWriter, Operator, Role, Shape
 from snnconvert.operators.affine import Affine, negated, sample_constant
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported, composed
+from snnconvert.operators.reshape import Identity
 from snnconvert.operators.sum import Sum
 from snnconvert.operators.take import together
 
@@ -59,7 +60,7 @@ def read_relu(node: OnnxNode) -> Reading:
     return Reading(ReLU(), (node.data()[0],))
 
 
-def clipped(name: str, rank: int, low: float, high: float) -> Reading:
+def clipped(name: str | Reading, rank: int, low: float, high: float) -> Reading:
     """Read ``min(max(x, low), high)`` as a rectifier between shifts; without bounds it is the identity.
 
     ``low + min(max(x - low, 0), high - low)``, and without ``low``: ``high - max(high - x, 0)``. Bounds so far off that
@@ -107,28 +108,37 @@ def read_clip(node: OnnxNode) -> Reading:
     return clipped(name, len(shape), low, high)
 
 
+@READERS.register("HardSigmoid")
+def read_hard_sigmoid(node: OnnxNode) -> Reading:
+    """Read HardSigmoid as a layer of neurons behind a shift, ``min(max(alpha x + beta, 0), 1)``."""
+    name, shape = node.data()
+    one = torch.ones((1,) * len(shape), dtype=torch.float64)
+    line = Affine.of(node.number("alpha", 0.2) * one, node.number("beta", 0.5) * one)
+    return composed(name, line, ReLU(one.float()))
+
+
 @READERS.register("Max")
 @READERS.register("Min")
 def read_extremum(node: OnnxNode) -> Reading:
-    """Read Max and Min as a layer of neurons: ``max(a, b) = a + max(b - a, 0)``, ``min(a, b) = a - max(a - b, 0)``.
+    """Read Max and Min as layers of neurons: ``max(a, b) = a + max(b - a, 0)``, ``min(a, b) = a - max(a - b, 0)``.
 
-    Restrictions: of two values, or of a value and one constant number.
+    Restrictions: of values, one layer for each beyond the first, and of constants that are one number.
     """
-    if len(node.inputs) != 2:
-        raise Unsupported(f"of {len(node.inputs)} values; two are supported")
-    if None not in node.shapes:
-        (left, right), shape = together(node)
-        if node.op_type == "Max":
-            return Reading(Sum(2), (left, Reading(ReLU(), (Reading(Sum(2), (right, negated(left, shape))),))))
-        above = Reading(ReLU(), (Reading(Sum(2), (left, negated(right, shape))),))
-        return Reading(Sum(2), (left, negated(above, shape)))
-    name, shape = node.data(1 if node.shapes[0] is None else 0)
-    bound = node.weight(0 if node.shapes[0] is None else 1)
-    if bound.size != 1 or bound.ndim > len(shape) + 1:
-        raise Unsupported(f"with a constant of shape {bound.shape}; one number is supported")
-    number = float(bound.reshape(-1)[0])
-    bounds = (number, math.inf) if node.op_type == "Max" else (-math.inf, number)
-    return clipped(name, len(shape), *bounds)
+    values, shape = together(node)
+    largest = node.op_type == "Max"
+    found = values[0]
+    for value in values[1:]:
+        ahead, behind = (value, found) if largest else (found, value)
+        above = Reading(ReLU(), (Reading(Sum(2), (ahead, negated(behind, shape))),))
+        found = Reading(Sum(2), (found, above if largest else negated(above, shape)))
+    bounds = [node.weight(index) for index, each in enumerate(node.shapes) if each is None]
+    for bound in bounds:
+        if bound.size != 1 or bound.ndim > len(shape) + 1:
+            raise Unsupported(f"with a constant of shape {bound.shape}; one number is supported")
+    if bounds:
+        numbers = [float(bound.reshape(-1)[0]) for bound in bounds]
+        return clipped(found, len(shape), *((max(numbers), math.inf) if largest else (-math.inf, min(numbers))))
+    return Reading(Identity(), (found,)) if isinstance(found, str) else found
 
 
 def two_sided(name: str, slope: Tensor) -> Reading:

@@ -6,7 +6,7 @@ Rescaling: ``scale' = output_scale * scale * input_scale``, ``shift' = output_sc
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from snnconvert.graph import OnnxWriter, Operator, Role, Shape, compact, scale_of
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
+from snnconvert.operators.reshape import Identity
 from snnconvert.operators.sum import Sum
 from snnconvert.operators.take import together
 
@@ -124,14 +125,21 @@ def _read_arithmetic(node: OnnxNode, build: Callable[[Tensor, bool], Affine], se
 
 
 @READERS.register("Add")
+@READERS.register("Sum")
 def read_add(node: OnnxNode) -> Reading:
-    """Read Add: of two values a sum, of a value and a constant a shift.
+    """Read Add and Sum: of values a sum, of a value and a constant a shift.
 
     Restrictions: values of one rank, whose axes of size 1 are repeated; a constant must not spread the sample.
     """
-    if len(node.inputs) == 2 and None not in node.shapes:
-        return Reading(Sum(2), tuple(together(node)[0]))
-    return _read_arithmetic(node, lambda value, _: Affine.of(torch.ones_like(value), value), "")
+    if node.op_type == "Add" and len(node.inputs) != 2:
+        raise Unsupported(f"{len(node.inputs)} inputs")
+    values, shape = together(node)
+    constants = [sample_constant(node, index, shape) for index, each in enumerate(node.shapes) if each is None]
+    if constants:
+        shift = reduce(torch.add, constants)
+        added = Reading(Sum(len(values)), tuple(values)) if len(values) > 1 else values[0]
+        return Reading(Affine.of(torch.ones_like(shift), shift), (added,))
+    return Reading(Sum(len(values)) if len(values) > 1 else Identity(), tuple(values))
 
 
 @READERS.register("Sub")

@@ -43,9 +43,9 @@ class Reading:
     inputs: "tuple[str | Reading, ...]"
 
 
-def composed(name: str, *operators: Operator) -> Reading:
-    """Return the reading that applies operators one after the other to the value ``name``."""
-    reading: str | Reading = name
+def composed(value: "str | Reading", *operators: Operator) -> Reading:
+    """Return the reading that applies operators one after the other to a value."""
+    reading = value
     for operator in operators:
         reading = Reading(operator, (reading,))
     if isinstance(reading, str):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from snnconvert.graph import OnnxWriter, Operator, Role, Shape
-from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,19 +32,6 @@ class Sum(Operator):
         for index, value in enumerate(inputs[1:], start=2):
             name = output if index == len(inputs) else writer.fresh(f"{output}.sum")
             total = writer.node("Add", [total, value], name)
-
-
-@READERS.register("Sum")
-def read_sum(node: OnnxNode) -> Reading:
-    """Read Sum as a sum.
-
-    Restrictions: values of one shape, no constants.
-    """
-    if any(shape is None for shape in node.shapes):
-        raise Unsupported("a sum of values and constants", "use Add")
-    if len(node.inputs) < 2:
-        raise Unsupported("a sum of one value")
-    return Reading(Sum(len(node.inputs)), node.inputs)
 
 
 def examples() -> Iterator[tuple[Operator, list[Shape]]]:

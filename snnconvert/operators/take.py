@@ -67,14 +67,15 @@ def spread(name: str, shape: Shape, target: Shape) -> "str | Reading":
 
 
 def together(node: OnnxNode) -> "tuple[list[str | Reading], Shape]":
-    """Return two values of one node, spread to one shape, and that shape."""
-    (first, one), (second, other) = node.data(0), node.data(1)
-    if len(one) != len(other):
-        raise Unsupported(f"samples of shapes {one} and {other}")
-    shape = tuple(max(pair) for pair in zip(one, other, strict=True))
-    if math.prod(shape) > MAX_ELEMENTS:
+    """Return the values of one node, its constants left out, spread to one shape, and that shape."""
+    values = [node.data(index) for index, shape in enumerate(node.shapes) if shape is not None]
+    shapes = [shape for _, shape in values]
+    if len({len(shape) for shape in shapes}) > 1:
+        raise Unsupported(f"samples of shapes {' and '.join(map(str, shapes))}")
+    target = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
+    if math.prod(target) > MAX_ELEMENTS:
         raise TooLarge(f"it makes a sample of more than {MAX_ELEMENTS} elements")
-    return [spread(first, one, shape), spread(second, other, shape)], shape
+    return [spread(name, shape, target) for name, shape in values], target
 
 
 @READERS.register("Gather")

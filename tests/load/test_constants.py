@@ -280,6 +280,14 @@ WAYS = {
         ],
         {"v": MATRIX, "z": np.float32(0.3), "k": ints(1)},
     ),
+    "weights in whole numbers, a scale a row": (
+        [make("DequantizeLinear", ["v", "s", "z"], ["w"], axis=0)],
+        {"v": np.int8(127 * np.tanh(MATRIX)), "s": np.abs(noise(4)) / 50, "z": np.int8([3, 0, -5, 1])},
+    ),
+    "weights that are rounded": (
+        [make("QuantizeLinear", ["v", "s"], ["q"]), make("DequantizeLinear", ["q", "s"], ["w"])],
+        {"v": MATRIX, "s": np.float32(0.05)},
+    ),
     "largest of three": ([make("Max", ["v", "z", "u"], ["w"])], {"v": MATRIX, "z": np.float32(-9), "u": noise(6)}),
     "smallest of one": ([make("Min", ["v"], ["w"])], {"v": MATRIX}),
     "remainders": (

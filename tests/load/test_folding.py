@@ -264,6 +264,21 @@ def reshape(draw: Draw, op_type: str, opset: int) -> Case:
     return opset, [value, whole(*target)], attributes
 
 
+def quantiser(draw: Draw, op_type: str, opset: int) -> Case:
+    """Weights of a scale and zero point for all, or for each element of an axis; at times they do not fit."""
+    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    whole_type = draw(st.sampled_from([np.int8, np.uint8]))
+    dtype = np.float32 if op_type == "QuantizeLinear" else draw(st.sampled_from([whole_type, whole_type, np.int32]))
+    value = filled(draw, dtype, shape, None if np.dtype(dtype).kind in "iu" else st.floats(-50, 50, width=16))
+    axis = axis_of(draw, len(shape)) if opset >= 13 and draw(st.booleans()) else None
+    count = [shape[axis]] if axis is not None and -len(shape) <= axis < len(shape) else []
+    scale = filled(draw, np.float32, count, st.sampled_from([0.1, 0.25, 3.0, 0.007]))
+    inputs = [value, scale]
+    if dtype != np.int32 and draw(st.booleans()):
+        inputs.append(filled(draw, whole_type, count))
+    return opset, inputs, {} if axis is None else {"axis": axis}
+
+
 def others(draw: Draw, op_type: str, opset: int) -> Case:
     shape = draw(shapes)
     dtype = draw(st.sampled_from(DTYPES[:5] if op_type in ("Where", "Transpose") else DTYPES))
@@ -296,6 +311,7 @@ CASES: dict[str, Callable[[Draw, str, int], Case]] = {
     **dict.fromkeys(REDUCTIONS, reduction),
     **dict.fromkeys(("Cast", "CastLike"), cast),
     **dict.fromkeys(("Squeeze", "Unsqueeze"), axes_inserted),
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), quantiser),
     "Slice": slices,
     "Gather": gather,
     "Concat": concat,
@@ -313,6 +329,8 @@ SINCE = {
     "Expand": 8,
     "Min": 8,
     "Max": 8,
+    "QuantizeLinear": 10,
+    "DequantizeLinear": 10,
 }
 
 
