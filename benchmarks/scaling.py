@@ -42,7 +42,7 @@ def run() -> Section:
     met = "met" if 0.9 <= even <= 1.1 and flat <= 1.1 else "missed"
     verdict = (
         f"Goal (100 to 10,000 images: cost an image and memory constant within 10 %): **{met}**; {even:.2f} times the "
-        f"cost, {flat:.2f} times the memory. The first batch, with compiled loops to be loaded and the diagnosis, is "
+        f"cost, {flat:.2f} times the memory. The first batch, with compiled loops to be loaded, is "
         f"taken off ({once:.1f} s)."
     )
     header = ["images", "evaluation", "an image", "peak resident set"]

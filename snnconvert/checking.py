@@ -1,8 +1,6 @@
 """Measures what is to be compared with a baseline: a bundle, as it says or as it runs, or a model that is converted."""
 
 import copy
-import dataclasses
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from snnconvert.config import PERSONAL, Job, absolute_paths, build_job, set_path
 from snnconvert.errors import UsageError
 from snnconvert.gate.baseline import read_predictions, validated
-from snnconvert.gate.measurement import Measurement, model_of, run_measurement, stored_measurement
-from snnconvert.gate.schema import Baseline, Entry, Gate, Rails
-from snnconvert.gate.verdict import Judgement, judge
+from snnconvert.gate.measurement import Measurement, model_of, rows_of, run_measurement, stored_measurement
+from snnconvert.gate.predictions import read_npz
+from snnconvert.gate.schema import Baseline, Entry, Gate, Model, Rails
+from snnconvert.gate.verdict import Judgement, judge, require_samples
 from snnconvert.registry import did_you_mean
 from snnconvert.report.manifest import verify_bundle
 from snnconvert.yaml_document import parse_yaml, read_document
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 class Request:
     """What a user says about the networks to check: samples, and the name in the baseline of a single one.
 
-    ``anew`` where a new baseline is made of them: then they are run at their own steps.
+    ``anew`` where a new baseline is made of them: then they are run at their own steps. ``partial``: some of the
+    baseline's samples may be missing.
     """
 
     baseline: Path
@@ -35,6 +35,7 @@ class Request:
     name: str | None = None
     trust_model: bool = False
     anew: bool = False
+    partial: bool = False
 
 
 def measured(
@@ -68,8 +69,9 @@ def measured(
 
 
 def _converted(target: Path, entry: Entry, request: Request, progress: "Progress") -> Measurement:
-    """Convert a model as the baseline says, in a place that is gone afterwards, and return what it does."""
+    """Convert a model as the baseline says, and return what it does; nothing is written."""
     from snnconvert import pipeline  # late: a bundle whose predictions are stored does without torch
+    from snnconvert.report.documents import predictions
 
     document = copy.deepcopy(entry.options)
     paths = {"model": str(target), "calib.path": request.calib, "eval.path": request.data}
@@ -77,11 +79,25 @@ def _converted(target: Path, entry: Entry, request: Request, progress: "Progress
         set_path(document, {}, path, value)
     absolute_paths(document, Path())
     job = build_job(document, f"{request.baseline}: {entry.name}.options")
-    with tempfile.TemporaryDirectory(prefix="snnconvert-check-") as folder:
-        bundle = Path(folder, "bundle")
-        pipeline.run(job, bundle, False, "snnconvert check", progress)
-        found = stored_measurement(bundle, _options_of(bundle), "converted")
-    return dataclasses.replace(found, target=str(target))
+    if not request.anew:
+        _require_samples(job, entry, target, request)
+    conversion, outcomes = pipeline.measure(job, progress)
+    found = read_npz(predictions(outcomes, conversion.evaluation))
+    model = Model(file=conversion.loaded.path.name, sha256=conversion.loaded.sha256)
+    rows, calibration = rows_of(found, conversion.metrics), conversion.contents["calibration"]
+    return Measurement(str(target), "converted", model, _portable(conversion.job), found, rows, calibration)
+
+
+def _require_samples(job: Job, entry: Entry, target: Path, request: Request) -> None:
+    """Refuse other samples than the baseline's before a network is converted (DataError E201)."""
+    from snnconvert.data import Preprocessing, select  # late, as above
+
+    before = read_predictions(request.baseline, entry)
+    if before is not None:
+        sets = (job.calib.path, job.calib.samples), (job.eval.path, job.eval.samples)
+        as_stored = Preprocessing.parse(None), ()
+        _, evaluation = select(*sets, job.seed, *as_stored, workers=job.workers, skip_bad=job.skip_bad)
+        require_samples(before.ids, evaluation.ids, str(target), str(request.baseline), request.partial)
 
 
 def _heard(progress: "Progress") -> Callable[[int, int], None]:

@@ -144,12 +144,16 @@ def evaluate(
     if (doubt := _doubt(conversion)) is not None:
         conversion.warnings.append(doubt)
         progress.warn(doubt)
+    return sums.outcomes
+
+
+def interpret(conversion: Conversion, outcomes: Outcomes, device: torch.device, progress: Progress) -> None:
+    """Say of an evaluated network what it costs, where its error comes from, and what single neurons do over time."""
     conversion.metrics |= {"cost": cost_of_conversion(conversion, progress)}
     explanation = explained(conversion, device, progress)
     conversion.metrics |= explanation.metrics
     conversion.densities = explanation.densities
-    conversion.traced = trace(conversion, sums.outcomes, device, progress)
-    return sums.outcomes
+    conversion.traced = trace(conversion, outcomes, device, progress)
 
 
 def _doubt(conversion: Conversion) -> str | None:

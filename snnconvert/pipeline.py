@@ -2,7 +2,8 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -26,10 +27,11 @@ from snnconvert.data import (
     value_range,
 )
 from snnconvert.errors import LimitError, ModelError, OutputError, UsageError
-from snnconvert.evaluation import evaluate, evaluate_part
+from snnconvert.evaluation import evaluate, evaluate_part, interpret
 from snnconvert.fold import PASSES, MovePoolBeforeActivation, SplitCeilings, pools_averaged
 from snnconvert.graph import Equivalence, Graph, apply_passes, probe_samples, relative_error
 from snnconvert.load import Asked, load_model
+from snnconvert.measure import Outcomes
 from snnconvert.network import fixed_point
 from snnconvert.recipes import Workshop, recipe_of, resolved
 from snnconvert.report.documents import run_record
@@ -55,22 +57,42 @@ def run(
     check_apart(destination, job)
     device = choose_device(job.device)
     job = job.model_copy(update={"device": str(device)})  # the bundle says where it was made
-    try:
-        # a convolution in TF32, or by whatever algorithm was fastest, is another network at the threshold
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-            conversion = convert(job, device, progress, kept)
-            converted = time.time()
-            outcomes = evaluate(conversion, device, progress, kept)
+    with exactly():
+        conversion = convert(job, device, progress, kept)
+        converted = time.time()
+        outcomes = evaluate(conversion, device, progress, kept)
+        interpret(conversion, outcomes, device, progress)
         durations = {"convert": converted - started, "evaluate": time.time() - converted}
         files = bundle_files(conversion, outcomes)
-    except (MemoryError, RuntimeError) as problem:
-        if not out_of_memory(problem):
-            raise
-        raise LimitError("E501", f"out of memory ({problem})", MEMORY_HINT) from None
     publish(destination, files, run_record(command, started, durations, conversion.warnings, conversion.tried), force)
     if kept is not None:
         kept.done()
     return conversion
+
+
+def measure(job: Job, progress: Progress) -> tuple[Conversion, Outcomes]:
+    """Convert a network and evaluate it; nothing is explained or written.
+
+    Raises:
+        SnnError: anything a user can meet.
+    """
+    device = choose_device(job.device)
+    with exactly():
+        conversion = convert(job, device, progress)
+        return conversion, evaluate(conversion, device, progress)
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Compute alike in every run on a device, and tell of memory that is not enough (LimitError E501)."""
+    try:
+        # a convolution in TF32, or by whatever algorithm was fastest, is another network at the threshold
+        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    except (MemoryError, RuntimeError) as problem:
+        if not out_of_memory(problem):
+            raise
+        raise LimitError("E501", f"out of memory ({problem})", MEMORY_HINT) from None
 
 
 def check_apart(destination: Path, job: Job) -> None:
@@ -262,5 +284,5 @@ def run_part(job: Job, number: int, parts: int, progress: Progress, kept: Checkp
         return
     device = choose_device(job.device)
     job = job.model_copy(update={"device": str(device)})
-    with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+    with exactly():
         evaluate_part(convert(job, device, progress, kept, whole=False), device, number, parts, progress, kept)

@@ -1,6 +1,8 @@
 """``snnconvert check BUNDLE --baseline FILE``: the gate for CI."""
 
 import os
+import shutil
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -79,7 +81,7 @@ def command(context: click.Context, /, targets: tuple[str, ...], baseline: str, 
     try:
         old = opened(place, targets, given)
         asked = {name: given[name] for name in ("data", "calib", "name", "trust_model")}
-        request = Request(place, **asked, anew=given["update"])
+        request = Request(place, **asked, anew=given["update"], partial=given["allow_partial"])
         with common.progress() as progress:
             found = [measured(Path(each), old and old[0], request, progress) for each in targets]
         if old is None or given["update"]:
@@ -166,7 +168,8 @@ def report(judgements: "list[Judgement]", place: Path, given: dict[str, Any], co
     if common.as_json:
         print_json(as_document(judgements, str(place), strict))
     else:
-        click.echo(as_text(judgements, strict))
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        click.echo(as_text(judgements, strict, columns))
 
 
 def publish(junit: bytes, markdown: str, annotations: Sequence[str], given: dict[str, Any], common: Common) -> None:

@@ -1,5 +1,6 @@
 """The result of a check for programs (``snnconvert/check/1``) and, in plain text, for people."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ SOURCES = {
     "stored": "stored predictions, nothing was run",
 }
 MOST = 400  # characters of a line
+INDENT = 6 * " "  # of a line that goes on
 
 
 def overall(judgements: Sequence[Judgement]) -> Verdict:
@@ -57,8 +59,8 @@ def judged(judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def as_text(judgements: Sequence[Judgement], strict: bool) -> str:
-    """Return a paragraph for each network; the last line begins with the verdict."""
+def as_text(judgements: Sequence[Judgement], strict: bool, columns: int | None = None) -> str:
+    """Return a paragraph for each network; the last line begins with the verdict. Lines are broken at ``columns``."""
     lines = []
     for judgement in judgements:
         lines.append(f"{judgement.name}: {printable(judgement.target, MOST)}, {about(judgement)}")
@@ -69,6 +71,11 @@ def as_text(judgements: Sequence[Judgement], strict: bool) -> str:
         ]
         lines += [f"  {note}" for note in notes(judgement)]
     lines.append(last_line(overall(judgements), strict))
+    if columns is not None:
+        wrapper = textwrap.TextWrapper(
+            columns, subsequent_indent=INDENT, break_on_hyphens=False, break_long_words=False
+        )
+        lines = [part for line in lines for part in wrapper.wrap(line)]
     return "\n".join(lines)
 
 

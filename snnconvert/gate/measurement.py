@@ -1,8 +1,9 @@
 """What a bundle did, in the form in which it is compared with a baseline."""
 
 import json
-from collections.abc import Callable, Set
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from snnconvert.gate.baseline import ann_right, counts, dataset_of
 from snnconvert.gate.predictions import MOST_BYTES, Predictions, read_npz
 from snnconvert.gate.schema import Entry, Gate, Model, Row
 from snnconvert.report.manifest import verify_bundle
+from snnconvert.report.provenance import contents_of
 
 
 @dataclass(frozen=True)
 class Measurement:
     """The answers of a network and what they cost; ``source`` tells whether it was run just now.
 
-    ``left_out`` samples of the data that it was run on are none of the baseline's.
+    ``calibration`` is the digest of the samples that it was calibrated on, where it is known. ``left_out`` samples of
+    the data that it was run on are none of the baseline's.
     """
 
     target: str
@@ -28,6 +31,7 @@ class Measurement:
     options: dict[str, Any]
     predictions: Predictions
     rows: tuple[Row, ...]
+    calibration: str | None = None
     left_out: int = 0
 
     def entry(self, name: str, gate: Gate) -> Entry:
@@ -43,6 +47,7 @@ class Measurement:
         return Entry(
             name=name,
             model=self.model,
+            calibration=self.calibration,
             dataset=dataset_of(found),
             ann_correct=ann_right(found),
             steps=list(self.rows),
@@ -61,7 +66,7 @@ class Measurement:
         return next((row for row in self.rows if row.t == t), None)
 
 
-def stored_measurement(bundle: Path, options: dict[str, Any], source: str = "stored") -> Measurement:
+def stored_measurement(bundle: Path, options: dict[str, Any]) -> Measurement:
     """Return what a bundle says that it did, after all its files have been compared with its manifest.
 
     Raises:
@@ -73,7 +78,9 @@ def stored_measurement(bundle: Path, options: dict[str, Any], source: str = "sto
     try:
         if file.stat().st_size > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES} bytes")
-        return _measurement(bundle, source, model_of(bundle), options, read_npz(file.read_bytes()), metrics)
+        found = read_npz(file.read_bytes())
+        rows, calibration = rows_of(found, metrics), calibration_of(bundle)
+        return Measurement(str(bundle), "stored", model_of(bundle), options, found, rows, calibration)
     except (OSError, ValueError, LookupError, TypeError) as problem:
         raise _damaged(file, problem) from None
 
@@ -111,18 +118,13 @@ def run_measurement(
     if has_classes and predictions.truth is None:
         message = f"{data}: no labels, and for some samples the bundle does not hold the ANN's answer"
         raise DataError("E204", message, "give labels, or the samples that the conversion was evaluated on")
-    found = _measurement(bundle, "run", model_of(bundle), options, predictions, document)
-    return replace(found, left_out=evaluator.left_out)
+    rows = rows_of(predictions, document)
+    model, calibration = model_of(bundle), calibration_of(bundle)
+    return Measurement(str(bundle), "run", model, options, predictions, rows, calibration, evaluator.left_out)
 
 
-def _measurement(
-    bundle: Path,
-    source: str,
-    model: Model,
-    options: dict[str, Any],
-    predictions: Predictions,
-    metrics: dict[str, Any],
-) -> Measurement:
+def rows_of(predictions: Predictions, metrics: Mapping[str, Any]) -> tuple[Row, ...]:
+    """Return what a baseline holds of each step in metrics.json (ValueError: it has others than the predictions)."""
     rows, dense = [], metrics["classes"] is None
     if tuple(row["t"] for row in metrics["steps"]) != predictions.steps:
         raise ValueError("metrics.json has other steps")
@@ -139,7 +141,7 @@ def _measurement(
                 output_error=row["output_error"] if dense else None,
             )
         )
-    return Measurement(str(bundle), source, model, options, predictions, tuple(rows))
+    return tuple(rows)
 
 
 def model_of(bundle: Path) -> Model:
@@ -154,6 +156,12 @@ def model_of(bundle: Path) -> Model:
         return Model(file=about["name"], sha256=about["sha256"])
     except (DecodeError, OSError, ValueError, LookupError, TypeError, RecursionError) as problem:
         raise _damaged(file, problem) from None
+
+
+def calibration_of(bundle: Path) -> str | None:
+    """Return the digest of the samples that a bundle was calibrated on; None where it does not tell."""
+    found = contents_of(bundle, "calibration")
+    return found if isinstance(found, str) and re.fullmatch("[0-9a-f]{64}", found) else None
 
 
 def _json(path: Path) -> dict[str, Any]:

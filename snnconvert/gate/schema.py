@@ -129,6 +129,9 @@ class Entry(Part):
 
     name: Annotated[str, Field(pattern=NAME)]
     model: Model
+    calibration: Annotated[
+        Sha256 | None, Field(description="Digest of the files of samples that it was calibrated on, where it is known.")
+    ] = None
     dataset: Dataset
     ann_correct: Count | None
     steps: Annotated[list[Row], Field(min_length=1, max_length=1000)]

@@ -4,6 +4,7 @@ Of several gated steps each must PASS, which needs no correction; that one of th
 them there are, so their probabilities are corrected (Holm).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,13 +106,20 @@ def judge(
     )
 
 
-def joined(before: Predictions, after: Predictions, target: str, where: str) -> Predictions:
-    """Return the new answers in the order of the old ones, sample by sample."""
-    old, new = set(before.ids), set(after.ids)
-    if old != new:
+def require_samples(
+    before: Iterable[str], after: Iterable[str], target: str, where: str, partial: bool = False
+) -> None:
+    """Refuse other samples than the baseline's, told by their names; with ``partial`` some may do (DataError E201)."""
+    old, new = set(before), set(after)
+    if old != new and not (partial and old & new):
         lacking, more = len(old - new), len(new - old)
         told = f"{lacking} of the {len(old)} samples of the baseline {where} are missing, {more} others are there"
         raise DataError("E201", f"{target}: {told}", PARTIAL if old & new else ANOTHER_SET)
+
+
+def joined(before: Predictions, after: Predictions, target: str, where: str) -> Predictions:
+    """Return the new answers in the order of the old ones, sample by sample."""
+    require_samples(before.ids, after.ids, target, where)
     after = after.of(before.ids)
     if bool((before.label != after.label).any()):
         index = int((before.label != after.label).argmax())
@@ -124,6 +132,8 @@ def changes(entry: Entry, now: Measurement) -> list[str]:
     """Name what was converted differently from the baseline."""
     old, new = _dotted(entry.options), _dotted(now.options)
     told = [] if entry.model.sha256 == now.model.sha256 else ["the model file"]
+    if None not in (entry.calibration, now.calibration) and entry.calibration != now.calibration:
+        told.append("the calibration samples")
     return told + [
         f"{path} from {old.get(path)} to {new.get(path)}"
         for path in sorted({*old, *new})

@@ -101,6 +101,20 @@ def verify_provenance(bundle: Path) -> None:
         raise _wrong(bundle, f"is not about the files of this bundle ('{printable(name, 100)}')")
 
 
+def contents_of(bundle: Path, role: str) -> str | None:
+    """Return the digest of the samples that had a role (``calibration``, ``evaluation``) in a bundle that was verified.
+
+    None where it does not tell.
+    """
+    try:
+        inputs = json.loads((bundle / PROVENANCE).read_bytes())["predicate"]["buildDefinition"]["resolvedDependencies"]
+        return next(
+            (each["digest"][CONTENTS] for each in inputs if each.get("annotations", {}).get("role") == role), None
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+
+
 def _wrong(bundle: Path, what: str) -> OutputError:
     message = f"{printable(str(bundle), 400)}: file '{PROVENANCE}' {what}"
     return OutputError("E403", message, "the bundle is not as it was written: make it again")

@@ -164,6 +164,36 @@ def test_a_model_is_converted_as_the_baseline_says_and_nothing_of_it_stays(
     assert [*Path().iterdir()] == []
 
 
+def test_a_model_is_neither_explained_nor_converted_on_other_samples(
+    cli: Callable, baseline: Path, digits: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("snnconvert.pipeline.interpret", forbidden)
+    files = ("check", digits["model"], "--baseline", baseline, "--calib", digits["calib"], "--data")
+    assert cli(*files, digits["eval"]).status == 0
+    monkeypatch.setattr("snnconvert.pipeline.measure", forbidden)
+    result = cli(*files, digits["unlabelled"])
+    assert (result.status, result.complaint[0][:12]) == (4, "error[E201]:")
+    assert "32 of the 32 samples of the baseline" in result.complaint[0]
+
+
+def test_other_calibration_samples_are_told(
+    cli: Callable, baseline: Path, digits: dict[str, Path], inputs: Path
+) -> None:
+    assert len(entry(baseline)["calibration"]) == 64
+    with np.load(digits["calib"]) as data:
+        np.savez(inputs / "fewer.npz", images=data["images"][1:], labels=data["labels"][1:])
+    files = ("check", digits["model"], "--baseline", baseline, "--data", digits["eval"], "--calib")
+    assert "changed since" not in cli(*files, digits["calib"]).out
+    assert "changed since the baseline: the calibration samples" in cli(*files, inputs / "fewer.npz").out
+    document = json.loads(baseline.read_text())
+    del document["models"][0]["calibration"]  # as older versions wrote it
+    baseline.write_text(json.dumps(document))
+    assert "changed since" not in cli(*files, inputs / "fewer.npz").out
+
+
 def test_options_of_a_baseline_cannot_ask_to_be_trusted_or_name_files(
     cli: Callable, baseline: Path, digits: dict[str, Path]
 ) -> None:

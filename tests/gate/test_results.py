@@ -87,6 +87,13 @@ def test_text_says_what_it_stands_on(judged: Callable) -> None:
     assert "changed since the baseline: the model file" in text
 
 
+def test_text_fits_a_terminal_and_loses_no_word(judged: Callable) -> None:
+    found = judged([P, F], [I], changed=("convert.percentile from 99.9 to 99.0", "the calibration samples"))
+    plain, broken = as_text(found, False), as_text(found, False, 40)
+    assert max(map(len, broken.splitlines())) <= 40 < max(map(len, plain.splitlines()))
+    assert broken.split() == plain.split()
+
+
 @pytest.mark.parametrize("strict", [False, True])
 def test_junit_has_a_case_for_each_network_and_rail(judged: Callable, strict: bool) -> None:
     root = parsed(as_junit(judged([P, F], [I]), strict))
