@@ -271,8 +271,8 @@ CODES = {
     "W206": Code(
         "the ANN itself does badly",
         "The network that was given, run by ONNX Runtime, is hardly better than chance on the evaluation samples; or "
-        "it is worse than one expects and the samples, whole numbers, went in as they are stored. What is missing was "
-        "lost before the conversion.",
+        "the samples, whole numbers, went in as they are stored, and brought to at most 1 they suit it better. What is "
+        "missing was lost before the conversion.",
         "--preprocess must do what was done in training: 'imagenet', or such as scale=1/255,mean=.5,std=.5. Labels "
         "must count the classes as the network does.",
     ),

@@ -10,13 +10,14 @@ from snnconvert.conversion import Conversion, Progress, class_count, operations
 from snnconvert.costing import cost_of_conversion
 from snnconvert.errors import ModelError
 from snnconvert.explanation import Explanation, Subject, explain
-from snnconvert.measure import Answers, LayerErrors, Outcomes
+from snnconvert.measure import Answers, LayerErrors, Outcomes, top1
 from snnconvert.network import whole
 from snnconvert.simulate import Simulator
 from snnconvert.tracing import trace
 
 BY_CHANCE = 0.1  # over the share of one class, that an accuracy may have without anything learnt
-LIKELY = 0.95  # of whole numbers as they are stored, a network that takes them has as a rule more
+CLEARLY = 0.05  # of samples, that more must be right on another scale
+TRIED = 64  # samples that are brought to another scale, to see whether it suits the ANN better
 
 
 class Sums:
@@ -157,18 +158,30 @@ def interpret(conversion: Conversion, outcomes: Outcomes, device: torch.device, 
 
 
 def _doubt(conversion: Conversion) -> str | None:
-    """Say that the ANN itself does so badly that preprocessing or labels are rather wrong; None where it does not."""
-    accuracy, classes = conversion.metrics["ann"]["accuracy"], conversion.metrics["classes"]
-    if accuracy is None or classes < 2:
+    """Say that preprocessing or labels are rather wrong: the ANN does no better than by chance, or better otherwise.
+
+    The latter is tried where whole numbers went in as they are stored: on a few samples, brought to at most 1.
+    """
+    metrics, evaluation = conversion.metrics, conversion.evaluation
+    accuracy, classes = metrics["ann"]["accuracy"], metrics["classes"]
+    if accuracy is None or classes < 2 or evaluation.labels is None:
         return None
-    evaluation = conversion.evaluation
     sample = np.asarray(evaluation.dataset.sample(int(evaluation.indices[0])))
     stored = not conversion.job.preprocess and sample.dtype.kind in "iu"
-    if accuracy > 1 / classes + BY_CHANCE and not (stored and accuracy < LIKELY):
-        return None
     how = ", which went in as they are stored" if stored else ""
-    told = f"W206: the ANN itself is right on {accuracy:.2%} of the samples{how}"
-    return f"{told}: do --preprocess and the labels fit the network?".replace("%", " %")
+    told = f"W206: the ANN itself is right on {accuracy:.2%} of the samples{how}".replace("%", " %")
+    if accuracy <= 1 / classes + BY_CHANCE:
+        return f"{told}: do --preprocess and the labels fit the network?"
+    if not stored:
+        return None
+    x, labels = evaluation.first(TRIED), evaluation.labels[:TRIED]
+    largest = np.abs(x).max()
+    if largest <= 1:
+        return None
+    right, scaled = (int((top1(conversion.loaded.reference.run(each)) == labels).sum()) for each in (x, x / largest))
+    if scaled <= right + CLEARLY * len(x):
+        return None
+    return f"{told}; of {len(x)}, {right} as they are and {scaled} with scale=1/{largest:g}: does --preprocess fit?"
 
 
 def evaluate_part(

@@ -135,6 +135,18 @@ def maximum(net: Net, x: str) -> str:
     return net.maximum(net.relu(net.conv(x, 3)), window(3, 1, 1))
 
 
+def joined_maximum(net: Net, x: str) -> str:
+    """A pool over layers that begin to fire at different times."""
+    deeper = net.relu(net.conv(net.relu(net.conv(x, 2)), 2))
+    return net.maximum(net.concat(net.relu(net.conv(x, 2)), deeper), window(3, 1, 1))
+
+
+def shared_current(net: Net, x: str) -> str:
+    """A current of layers that begin to fire at different times; neurons take it as it is, and it goes past them."""
+    current = net.sum(net.conv(net.relu(net.conv(x, 3)), 3), net.conv(x, 3))
+    return net.relu(net.sum(net.conv(net.relu(current), 3), current))
+
+
 def bottleneck(net: Net, x: str) -> str:
     """Two linear layers without a neuron between them: signed values."""
     return net.relu(net.conv(net.conv(x, 2, window(1)), 4, groups=2))
@@ -169,6 +181,8 @@ BLOCKS: dict[str, Callable[[Net, str], str]] = {
     "inception": inception,
     "average": average,
     "maximum": maximum,
+    "joined maximum": joined_maximum,
+    "shared current": shared_current,
     "bottleneck": bottleneck,
     "preactivation": preactivation,
     "shuffle": shuffle,

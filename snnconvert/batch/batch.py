@@ -90,14 +90,21 @@ def run(source: Source, batch: Batch, heard: Callable[[Result], None]) -> dict[s
     """
     gates = Gates()
     gates.check(batch.chosen)
-    states = {folder: state.state for folder, state in batch.states.items()}
+    found: dict[str, str] = {}
     if batch.missing:
-        states |= {result.entry.folder: result.state for result in _run_missing(source, batch, heard)}
+        found = {result.entry.folder: result.state for result in _run_missing(source, batch, heard)}
     batch.store.open()
-    document = summarise(batch.store, batch.entries, states, lambda entry: gates.judge(entry, batch.store))
     with batch.store.summary_lock():
+        states = {entry.folder: found.get(entry.folder) or _state_now(batch, entry) for entry in batch.entries}
+        document = summarise(batch.store, batch.entries, states, lambda entry: gates.judge(entry, batch.store))
         write_summary(batch.store.output, document)
     return document
+
+
+def _state_now(batch: Batch, entry: Entry) -> str:
+    """Return the state of a job that did not run here: another run of the file may have done it meanwhile."""
+    before = batch.states[entry.folder].state
+    return before if before == DONE else batch.store.state(entry).state
 
 
 def _run_missing(source: Source, batch: Batch, heard: Callable[[Result], None]) -> list[Result]:

@@ -95,7 +95,9 @@ def choose(
         waits = [each for each in WARM_UPS if 0 < math.floor(each * depth) <= 3 * steps // 4]
         schedules = [replace(base.schedule, warm_up=each) for each in waits]
         best([replace(found.recipe, schedule=schedule) for schedule in schedules])
-    return best([base])
+    found = best([base])
+    defaults = next(trial for trial in trials if trial.recipe == base)
+    return found if found.loss <= defaults.loss else defaults
 
 
 def neurons(base: Neuron, spikes: Spikes, steps: int) -> list[Neuron]:

@@ -6,7 +6,9 @@ the real spikes of the layers below. One threshold a layer, as the original has 
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snnconvert.convert.method import METHODS, Task
@@ -20,7 +22,12 @@ SAMPLES = 64  # the maximum of a current hardly grows with more
 @METHODS.register("spike-norm")
 def spike_norm(task: Task) -> Mapping[str, Tensor]:
     """Return the threshold of every layer."""
-    x = next(iter(task.batches()))[:SAMPLES]
+    batches: list[NDArray[np.float32]] = []
+    for batch in task.batches():
+        batches.append(batch)
+        if sum(map(len, batches)) >= SAMPLES:
+            break
+    x = np.concatenate(batches)[:SAMPLES]
     unscaled = normal_form(
         task.graph, {node.name: ones(len(task.graph.shapes[node.name])) for node in task.graph.activations}
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from snnconvert.graph import Node, Operator, Role
 from snnconvert.network import SpikingNetwork, Traffic
-from snnconvert.network.weights import units_of
+from snnconvert.network.weights import units_before, units_of
 from snnconvert.operators.average_pooling import AveragePool
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
@@ -116,10 +116,11 @@ def weight_bits(network: SpikingNetwork, source: str) -> Row:
 
 def threshold(network: SpikingNetwork, limit: int, source: str) -> Row:
     """Compare the largest threshold, in units of 8-bit weights, with a limit."""
-    units = units_of_layers(network)
-    if units is None:
+    units = [units_before(network, name) for name in network.neurons]
+    known = [unit for unit in units if unit is not None]
+    if len(known) < len(units):
         return Row("threshold", f"at most {limit:,}", NO_UNIT, False, source)
-    return most("threshold", limit, [math.ceil(1 / float(unit.min())) for unit in units.values()], source)
+    return most("threshold", limit, [math.ceil(1 / float(unit.min())) for unit in known], source)
 
 
 def potentials(subject: Subject, limit: int, source: str) -> list[Row]:

@@ -36,7 +36,7 @@ def rectifies(neuron: Neuron) -> bool:
 
 @dataclass(frozen=True)
 class Reach:
-    """What one layer can say: its neuron, ``counted`` steps of the readout, ``firing`` of them in which it may fire."""
+    """What one layer can say: its neuron, ``counted`` steps that rates are over, ``firing`` of them it may fire in."""
 
     neuron: Neuron
     counted: int
@@ -89,8 +89,9 @@ def reach(network: SpikingNetwork, name: str, t: int | None = None) -> Reach:
     """Return what a layer can say behind ``t`` steps of the readout; None: all that the network was made for."""
     schedule, neuron = network.schedule, network.neurons[name]
     t = schedule.steps if t is None else t
-    counted = t + schedule.readout_from
-    firing = t if schedule.onset_delay else max(counted - schedule.start(network.depths[name]), 0)
+    depth = network.depths[name]
+    counted = schedule.fired(depth, t + network.latency)
+    firing = counted if schedule.onset_delay else max(counted - schedule.start(depth), 0)
     return Reach(neuron, counted, firing)
 
 

@@ -103,7 +103,7 @@ def measure_cost(network: SpikingNetwork, batches: Iterable[Tensor]) -> dict[str
         **_static(network),
         "activation_sparsity": 1 - sum(each["spikes"] for each in layers) / places,
         "synaptic_operations": {
-            "Effective_MACs": analog / samples + graded_macs(network) * schedule.firing_steps(0) + multiplied,
+            "Effective_MACs": analog / samples + graded_macs(network) * (schedule.steps + network.latency) + multiplied,
             "Effective_ACs": sum(done.values()) - multiplied,
             "Dense": (network.bins or 1) * float(every[network.graph.input].sum())
             + sum(schedule.firing_steps(network.depths[name]) * float(every[name].sum()) for name in done),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnconvert.graph import Graph, Node
+from snnconvert.measure.bound import reaches
 from snnconvert.network import SpikingNetwork
 
 
@@ -18,6 +19,7 @@ class LayerErrors:
     def __init__(self, network: SpikingNetwork, axes: Mapping[str, int]) -> None:
         self._network = network
         self._axes = axes
+        self._reaches = reaches(network)
         self._samples = 0
         self._sums = {name: torch.zeros(4, dtype=torch.float64) for name in network.neurons}
         self._spiked = {name: torch.zeros(network.graph.shapes[name][axes[name]]) for name in network.neurons}
@@ -29,12 +31,13 @@ class LayerErrors:
         def observe(node: Node, activation: Tensor) -> None:
             if node.name in self._sums:
                 scale = self._network.scales[node.name].to(activation)
+                largest = scale * self._reaches[node.name].largest
                 rate = rates[node.name].to(activation)
                 estimate = rate * scale
                 self._sums[node.name] += torch.stack(
                     [
                         each.double().sum().cpu()
-                        for each in (rate, (estimate - activation).abs(), activation, activation > scale)
+                        for each in (rate, (estimate - activation).abs(), activation, activation > largest)
                     ]
                 )
                 others = [axis for axis in range(rate.ndim) if axis != self._axes[node.name] + 1]

@@ -49,6 +49,13 @@ class Schedule:
         """Return in how many of the steps that count neurons of a depth may fire."""
         return self.steps if self.onset_delay else max(self.steps + self.readout_from - self.start(depth), 1)
 
+    def fired(self, depth: int, now: int) -> int:
+        """Return over how many of the first ``now`` steps the rate of neurons of a depth is taken.
+
+        Under an onset delay, those in which they may fire; else all, a warm-up and what the readout leaves out, too.
+        """
+        return max(min(now - self.start(depth), self.steps), 0) if self.onset_delay else now
+
     def latency(self, depth: int) -> int:
         """Return the steps before the first one that the readout counts, behind neurons of a depth."""
         return self.start(depth) + self.readout_from if self.onset_delay else self.readout_from

@@ -7,13 +7,17 @@ A sum of 8-bit weights is a whole number of units: with it every potential, thre
 
 import dataclasses
 import functools
+import math
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from snnconvert.graph import Operator
+from snnconvert.graph import Graph, Node, Operator, Role, Shape
 from snnconvert.network.spiking import SpikingNetwork
+from snnconvert.operators.affine import Affine
+from snnconvert.operators.average_pooling import AveragePool, Mean
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
 
@@ -66,26 +70,56 @@ def units_of(weight: Tensor) -> Tensor | None:
 
 
 def units_before(network: SpikingNetwork, name: str) -> Tensor | None:
-    """Return the unit of the 8-bit weights in front of a layer of neurons, in thresholds; it broadcasts to a sample.
+    """Return a unit of which currents into a layer of neurons are multiples, in thresholds; it broadcasts to a sample.
 
-    The finest of those that meet in a channel; None where some weight has none, or there are no weights.
+    That of the 8-bit weights, where nothing else weighs: the finest of those that meet in a channel. None where some
+    weight has none.
     """
-    graph, shape = network.graph, network.graph.shapes[name]
-    found: list[Tensor] = []
-    waiting = list(graph.by_name[name].inputs)
-    while waiting:
-        node = graph.by_name.get(waiting.pop())
-        if node is None or node.name in network.neurons:
-            continue
-        if not isinstance(node.operator, Convolution | Linear):
-            waiting += node.inputs
-            continue
-        unit = units_of(node.operator.weight)
-        if unit is None:
+    graph, known = network.graph, dict[str, Tensor | None]()
+    (current,) = graph.by_name[name].inputs
+    for node in graph.nodes:
+        inputs = [known.get(value, torch.ones([1] * len(shape))) for value, shape in _inputs(graph, node)]
+        stops = node.name in network.neurons  # a spike is one unit, as a value of the analog input is
+        known[node.name] = torch.ones([1] * len(graph.shapes[node.name])) if stops else _unit(node, graph, inputs)
+        if node.name == current:
+            return known[current]
+    return None
+
+
+def _inputs(graph: Graph, node: Node) -> Iterable[tuple[str, Shape]]:
+    return zip(node.inputs, graph.input_shapes(node), strict=True)
+
+
+def _unit(node: Node, graph: Graph, inputs: Sequence[Tensor | None]) -> Tensor | None:
+    """Return the unit of a value, given those of what it is made from; None where there is none."""
+    found = [unit for unit in inputs if unit is not None]
+    operator, rank = node.operator, len(graph.shapes[node.name])
+    if len(found) < len(inputs) or not found:
+        return None
+    if operator.role is Role.SUM:
+        return functools.reduce(torch.minimum, found)
+    finest = torch.stack([unit.min() for unit in found]).min()
+    if isinstance(operator, Affine):
+        own = units(operator.scale.abs())
+        return own * found[0] if bool((operator.scale / own == (operator.scale / own).round()).all()) else None
+    if isinstance(operator, Convolution | Linear):
+        of_outputs = units_of(operator.weight)
+        if of_outputs is None:
             return None
-        if graph.shapes[node.name] != shape:  # channels have moved on the way: the finest holds for all
-            unit = unit.min()
-        elif isinstance(node.operator, Convolution):
-            unit = unit.reshape(-1, *[1] * (len(shape) - 1))
-        found.append(unit.expand(*[1] * len(shape)) if unit.ndim == 0 else unit)
-    return functools.reduce(torch.minimum, found) if found else None
+        apart = [1] * (rank - 1)
+        return (
+            finest * of_outputs.reshape(*apart, -1)
+            if isinstance(operator, Linear)
+            else (finest * of_outputs.reshape(-1, *apart))
+        )
+    if isinstance(operator, AveragePool):
+        padded = any((*operator.window.before, *operator.window.after, *operator.extension))
+        if padded and not operator.count_padding:  # windows of several sizes
+            return None
+        size = math.prod(operator.window.kernel)
+        return None if size & (size - 1) else (finest / size).expand([1] * rank)
+    if isinstance(operator, Mean):
+        size = math.prod(graph.input_shapes(node)[0][axis] for axis in operator.axes)
+        return None if size & (size - 1) else (finest / size).expand([1] * rank)
+    moves = operator.keeps_spikes or operator.role is Role.MAXIMUM  # elements may have moved: the finest holds for all
+    return finest.expand([1] * rank) if moves else None

@@ -177,13 +177,14 @@ class Blocks:
     def _current(self, value: str, first: int, last: int, depth: int) -> Tensor:
         """Return a current that changes with time in the steps ``[first, last)``, its biases where they flow only."""
         block = self._widened(value, first, last)
-        if not self._plan.rest:
-            return block
         starts = self._schedule.bias_start(depth)
+        outside = [step for step in range(first, last) if not starts <= step < starts + self._schedule.steps]
+        if not self._plan.rest or not outside:
+            return block
+        block = block.clone(memory_format=torch.preserve_format)  # others may read the value, too
         by_step = block.view(last - first, self.samples, *block.shape[1:])
-        for step in range(first, last):
-            if not starts <= step < starts + self._schedule.steps:
-                by_step[step - first] -= self._plan.rest[value]
+        for step in outside:
+            by_step[step - first] -= self._plan.rest[value]
         return block
 
     def _widened(self, value: str, first: int, last: int) -> Tensor:

@@ -80,8 +80,13 @@ class OnDemand(Mapping[str, Tensor]):
         return len(self._names)
 
 
-def _rates(counts: Mapping[str, Tensor], steps: int) -> OnDemand:
-    return OnDemand(counts, lambda name: counts[name] / steps)
+def _rates(counts: Mapping[str, Tensor], network: SpikingNetwork, now: int) -> OnDemand:
+    """Return spikes a step, ``now`` steps after the first one."""
+
+    def rate(name: str) -> Tensor:
+        return counts[name] / max(network.schedule.fired(network.depths[name], now), 1)
+
+    return OnDemand(counts, rate)
 
 
 def _joined(parts: Sequence[Readout], starts: Sequence[int]) -> Readout:
@@ -198,9 +203,8 @@ class Simulator:
             summed, everyone = Counts(self._sequential, constants), np.arange(len(x))
             for stop, total in summed.run(steps):
                 spikes, nobody = dict(summed.spikes), settled(everyone, None)
-                yield Readout(
-                    stop, total, spikes, dict(summed.events), _rates(spikes, stop), samples=everyone, settled=nobody
-                )
+                told = _rates(spikes, self.network, stop + self.network.latency)
+                yield Readout(stop, total, spikes, dict(summed.events), told, samples=everyone, settled=nobody)
             return
         blocks = Blocks(self._plan, constants, x.shape[0], None if self.network.bins is None else x.to(self.device))
         output: LinearReadout | SteppedReadout = SteppedReadout(self._plan, blocks)
@@ -223,7 +227,9 @@ class Simulator:
             counts = {name: layers[name].count for name in names}
             events = {name: layers[name].events for name in names}
             events |= {} if self.network.bins is None else {self.graph.input: blocks.arrived}
-            rates = {name: layers[name].rate(stop) for name in names} if decodes else _rates(counts, stop + begins)
+            rates: Mapping[str, Tensor] = _rates(counts, self.network, blocks.now)
+            if decodes:
+                rates = {name: layers[name].rate(stop) for name in names}
             readout = Readout(stop, output.read(stop), counts, events, rates, decodes, running)
             done = settled(readout.total.cpu().numpy(), stop_lead)
             yield dataclasses.replace(readout, settled=done)

@@ -257,20 +257,20 @@ class Layerwise:
 
     def _pool(self, node: Node) -> None:
         (value,) = node.inputs
-        source = self._sent.get(value)
-        steps = range(self._counted) if source is None else range(source.start, source.start + source.steps)
-        parts, rates = [], []
+        sources = self.sources(value)
+        first = min((kept.start for kept in sources), default=0)
+        steps = range(first, max((kept.start + kept.steps for kept in sources), default=self._counted))
+        as_sent = self.network.traffic[value] is Traffic.SPIKES and all(kept.amplitude is None for kept in sources)
+        bits = max(bits_of(neuron) for neuron in self.network.neurons.values()) if as_sent else 32
+        shape = (self.samples, *self.graph.shapes[node.name])
+        kept, rates = Kept.empty(first, (len(steps), *shape), bits, self.device), torch.empty(shape, device=self.device)
         for chunk in self.chunks:
             block = torch.cat([self._at(value, step, chunk, {}) for step in steps])
             layer = pool_layer(self.network, node.name, self.operator(node.name), block, chunk.stop - chunk.start)
-            sent = layer.advance(ordered(block), len(steps), True, steps.start)
-            parts.append(sent.view(len(steps), chunk.stop - chunk.start, *sent.shape[1:]))
-            rates.append(layer.rate(self._counted))
-        spikes = torch.cat(parts, 1)
-        if source is not None and source.spikes.dtype != torch.float32 and source.amplitude is None:
-            spikes = spikes.to(torch.int8)
-        self._sent[node.name] = Kept(steps.start, len(steps), spikes)
-        self._rates[node.name] = torch.cat(rates)
+            sent = layer.advance(ordered(block), len(steps), True, first)
+            kept.put(chunk, sent.view(len(steps), chunk.stop - chunk.start, *shape[1:]))
+            rates[chunk] = layer.rate(self._counted)
+        self._sent[node.name], self._rates[node.name] = kept, rates
 
     def sources(self, value: str) -> list[Kept]:
         """Return the layers that a current is made from."""

@@ -150,6 +150,15 @@ def test_data_that_moved_is_the_same_data(sweep: Path) -> None:
     assert results == []
 
 
+def test_the_last_of_two_runs_tells_what_the_other_one_did(sweep: Path) -> None:
+    source = read_batch(sweep)
+    names = [entry.planned.name for entry in story.look(source, (), False).entries]
+    first, second = (story.look(source, (name,), False) for name in names[:2])  # both begin while nothing is done
+    for batch in (second, first):
+        document = story.run(source, batch, lambda _: None)
+    assert [job["state"] for job in document["jobs"]] == ["done", "done", "missing", "missing"]
+
+
 def test_summary_of_some_jobs_still_tells_of_the_others(sweep: Path) -> None:
     carried_out(sweep, only=["mlp*=99.0"])
     document, _ = carried_out(sweep, only=["once"])

@@ -85,6 +85,12 @@ def test_two_percent_are_equal_and_more_are_not(search: Callable, loss: float, k
 
 
 @pytest.mark.parametrize("spikes", SPIKES)
+def test_nothing_worse_than_the_defaults_is_chosen_though_it_is_cheaper(search: Callable, spikes: str) -> None:
+    best, _ = search(lambda recipe: (1.0, 2.0) if recipe == BASE else (1.019, 1.0), spikes)
+    assert best.recipe == BASE
+
+
+@pytest.mark.parametrize("spikes", SPIKES)
 def test_only_neurons_that_the_hardware_can_run_are_tried(search: Callable, spikes: str) -> None:
     draw = by_chance(0)
     _, tried = search(lambda recipe: (draw(), 1.0), spikes)

@@ -106,6 +106,23 @@ def test_dead_channels_take_the_layers_value_and_weak_ones_its_floor(method: str
     assert scale_of(method, statistics(np.zeros((9, 3)))).tolist() == [1.0]
 
 
+def test_spike_norm_sees_64_samples_in_whatever_batches_they_come() -> None:
+    graph = nets.recipe(["chain", "chain"])
+    x = torch.randn((100, *graph.input_shape), generator=torch.Generator().manual_seed(0)).numpy()
+    found = collect(graph, [x], False, torch.device("cpu"))
+    depths = dict.fromkeys((node.name for node in graph.activations), 0)
+
+    def scales(size: int, count: int = 100) -> list[float]:
+        def batches() -> Iterable[np.ndarray]:
+            return (x[start : min(start + size, count)] for start in range(0, count, size))
+
+        task = Task(graph, found, IF, EIGHT, depths, 99.9, True, batches)
+        return [float(scale) for scale in METHODS["spike-norm"](task).values()]
+
+    assert scales(7) == scales(100) == scales(64, 64)
+    assert scales(7) != scales(7, 40)
+
+
 def test_spike_norm_is_the_largest_current_of_real_spikes() -> None:
     graph = nets.recipe(["chain", "chain"], dyadic=True)
     x = torch.randint(0, 7, (4, *graph.input_shape), generator=torch.Generator().manual_seed(0)) / 4

@@ -11,10 +11,12 @@ from snnconvert.fold import PASSES
 from snnconvert.graph import Graph, Node, apply_passes
 from snnconvert.load import load_model
 from snnconvert.measure import LayerErrors, ann_macs, first_layer_macs, graded_macs
-from snnconvert.network import NormalForm, SpikingNetwork, spiking_network
+from snnconvert.network import NormalForm, Schedule, SpikingNetwork, spiking_network
+from snnconvert.neurons import make_neuron
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.operators.activation import ReLU
 from snnconvert.operators.affine import Affine
+from snnconvert.operators.linear import Linear
 from snnconvert.operators.sum import Sum
 from snnconvert.simulate import Simulator
 
@@ -53,6 +55,30 @@ def test_errors_of_a_layer() -> None:
             "dead": pytest.approx(1 / 3),
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "schedule", "share"),
+    [
+        ("if", {}, Schedule(8), 0.5),
+        ("if-multi", {"k": 3}, Schedule(8), 0.25),
+        ("if-multi", {}, Schedule(8), 0.0),
+        ("if", {}, Schedule(8, warm_up=4.0), 0.75),
+        ("if", {}, Schedule(8, onset_delay=3), 0.5),
+    ],
+)
+def test_clipped_is_what_lies_over_the_largest_rate_of_the_neuron(
+    name: str, parameters: dict[str, int], schedule: Schedule, share: float
+) -> None:
+    """Of a layer behind another: 0.5, 1, 2 and 4 times the scale."""
+    nodes = Node("r", ReLU(), ("x",)), Node("w", Linear(torch.eye(4), None), ("r",)), Node("s", ReLU(), ("w",))
+    graph = Graph("net", "x", (4,), nodes, "s")
+    scales = {"r": torch.ones(1), "s": torch.full((1,), 2.0)}
+    network = spiking_network(NormalForm(graph, scales), make_neuron(name, parameters), schedule=schedule)
+    errors = LayerErrors(network, {"r": 0, "s": 0})
+    rates = {each: torch.zeros(1, 4) for each in ("r", "s")}
+    errors.add(graph, torch.tensor([[1.0, 2.0, 4.0, 8.0]]), rates)
+    assert errors.rows()[1]["clipped"] == share
 
 
 def test_dead_share_is_of_channels() -> None:

@@ -12,6 +12,7 @@ from snnconvert.graph import Role
 from snnconvert.network import NormalForm, Schedule, fixed_point, quantised, spiking_network
 from snnconvert.network.weights import LARGEST, eight_bits, units, units_before
 from snnconvert.neurons import make_neuron
+from snnconvert.operators.affine import Affine
 from snnconvert.operators.convolution import Convolution
 from snnconvert.simulate import Simulator
 from snnconvert.simulate.synapses import EventSynapse
@@ -85,13 +86,18 @@ def test_units_in_front_of_neurons_are_those_of_what_meets_there(nets: Any) -> N
     net.relu(net.sum(net.add(whole(0.5, 0.25), first), net.add(whole(0.125, 1.0), first), first), name="met")
     moved = net.subsample(net.add(whole(0.5, 0.25), "met"), 2)
     net.relu(moved, name="moved")
+    scaled = net.add(Affine(torch.tensor([64.0, 1 / 128]).reshape(2, 1, 1), torch.zeros(1, 1, 1)), net.average("met"))
+    net.relu(net.add(whole(0.5, 0.5), scaled), name="scaled")
     net.relu(net.add(whole(1 / 3, 1.0, channels=6), "moved"), name="none")
-    network = spiking_network(NormalForm(net.graph("none"), {}), make_neuron("if", {}))
+    joined = net.concat(net.flatten("scaled"), net.flatten("none"))
+    network = spiking_network(NormalForm(net.graph(joined), {}), make_neuron("if", {}))
     assert units_before(network, "first") is None
     met, other = units_before(network, "met"), units_before(network, "moved")
     assert met is not None
     assert other is not None
     assert met.flatten().tolist() == [0.125, 0.25]
     assert set(other.flatten().tolist()) == {0.25}
+    # a mean of 4, times a whole number of 2^-13 (1/128 in 8 bits), times one of 0.5
+    assert units_before(network, "scaled").flatten().tolist() == [2.0**-16] * 2
     assert (met + torch.zeros(2, 4, 4)).shape == (2, 4, 4)
     assert units_before(network, "none") is None

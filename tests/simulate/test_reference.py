@@ -75,6 +75,8 @@ BLOCKS = (
     "inception",
     "average",
     "maximum",
+    "joined maximum",
+    "shared current",
     "bottleneck",
     "preactivation",
     "shuffle",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from snnconvert.errors import ModelError, UsageError
 from snnconvert.graph import Role
+from snnconvert.measure.bound import reaches
 from snnconvert.network import NormalForm, Schedule, SpikingNetwork, spiking_network
 from snnconvert.neurons import State, make_neuron
 from snnconvert.simulate import Layerwise, Simulator, layerwise
@@ -31,7 +32,12 @@ SCHEDULES = (
     Schedule(7, warm_up=0.5),
     Schedule(7, readout_from=2),
 )
-RECIPES = (["chain", "residual"], ["maximum", "chain"], ["projection", "inception", "chain"])
+RECIPES = (
+    ["chain", "residual"],
+    ["maximum", "chain"],
+    ["projection", "inception", "chain"],
+    ["joined maximum", "shared current", "read twice"],
+)
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 
 
@@ -141,7 +147,7 @@ def test_engine_equals_the_obvious_simulator(
 def test_blocks_and_batches_change_nothing(nets: ModuleType, schedule: Schedule, name: str) -> None:
     if name == "differential" and (schedule.onset_delay or schedule.warm_up):
         pytest.skip("it does not wait")
-    network = network_of(nets, ["maximum", "residual"], name, schedule, corrected=name != "differential")
+    network = network_of(nets, ["maximum", "shared current"], name, schedule, corrected=name != "differential")
     x = quarters(4, 2, 9, 9, seed=3)
     (whole,) = Simulator(network, block=4).run(x, [schedule.steps])
     for block in (1, 3, 50):
@@ -196,7 +202,10 @@ def test_layer_by_layer_is_the_same_simulation(
         pytest.skip("it does not wait")
     monkeypatch.setattr(layerwise, "KEPT", kept)
     monkeypatch.setattr(layerwise, "CHUNK", 2)
-    network = network_of(nets, ["maximum", "residual"], name, schedule)
+    blocks = ["maximum", "joined maximum", "shared current"]
+    if name == "differential":  # no longer: rounding adds up
+        blocks = ["maximum", "residual"]
+    network = network_of(nets, blocks, name, schedule)
     x = quarters(3, 2, 9, 9, seed=7)
     (readout,) = Simulator(network).run(x, [schedule.steps])
     run, seen = Layerwise(network, x), []
@@ -213,6 +222,25 @@ def test_layer_by_layer_is_the_same_simulation(
 
     run.run(visit)
     assert seen == list(network.neurons)
+
+
+@every_schedule
+def test_rates_are_over_the_steps_in_which_a_layer_could_fire(nets: ModuleType, schedule: Schedule) -> None:
+    network = network_of(nets, ["chain", "maximum"], "if", schedule)
+    x = 2 + quarters(2, 2, 9, 9)  # some neurons fire in each step
+    steps = [1, 3, 7]
+    for readout in Simulator(network).run(x, steps):
+        bound = reaches(network, readout.t)
+        for name, count in readout.counts.items():
+            rate, now = readout.rates[name], readout.t + network.latency
+            if schedule.onset_delay:
+                start = schedule.onset_delay * network.depths[name]
+                assert torch.equal(rate, count / min(now - start, 7))
+            else:
+                assert torch.equal(rate, count / now)
+            assert float(rate.max()) <= (bound[name].largest if name in bound else 1) + 1e-6
+        first = next(iter(network.neurons))
+        assert float(readout.rates[first].max()) == pytest.approx(bound[first].largest)
 
 
 @pytest.mark.parametrize(("bits", "size"), [(1, 2), (8, 11), (32, 44)])
