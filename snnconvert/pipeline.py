@@ -129,7 +129,7 @@ def choose_device(name: str) -> torch.device:
 def convert(
     job: Job, device: torch.device, progress: Progress, kept: Checkpoints | None = None, whole: bool = True
 ) -> Conversion:
-    """Load, fold, calibrate and normalise; nothing is simulated or written yet.
+    """Load, fold, calibrate, normalise and correct; nothing is evaluated or written yet.
 
     Where the result is not to be a ``whole`` bundle, the samples, each of which would be read for it, have no digests.
     """

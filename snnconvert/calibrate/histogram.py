@@ -2,8 +2,8 @@
 
 The bins are the leading bits of the float32 itself: 8 bits of exponent and 7 of mantissa, so that finding a bin is a
 shift. A bin spans less than 1/128 of its value and a percentile is its middle: the relative error is at most 1/256
-(0.4 %). Counts are integers, so that neither the order of samples nor their split into batches matters, and two
-histograms add up. The maximum is exact. Numbers under 2^-24 share the lowest bin, numbers of 2^24 and more the highest.
+(0.4 %). Counts are integers, so that neither the order of samples nor their split into batches matters. The
+maximum is exact. Numbers under 2^-24 share the lowest bin, numbers of 2^24 and more the highest.
 """
 
 from fractions import Fraction
@@ -89,17 +89,6 @@ class LogHistogram:
             _add_flat(bits.reshape(-1), self._counts, self._zeros, self._largest, parts)
         else:
             _add_channels(bits.reshape(-1, self.channels), self._counts, self._zeros, self._largest, parts)
-
-    def merge(self, other: "LogHistogram") -> None:
-        """Add the counts of another histogram over the same channels."""
-        if self.channels == 1:
-            self._counts[0] += other._counts.sum(0)
-            self._zeros[0] += other._zeros.sum()
-            self._largest[0] = max(self._largest[0], other._largest.max())
-        else:
-            self._counts += other._counts
-            self._zeros += other._zeros
-            np.maximum(self._largest, other._largest, out=self._largest)
 
     def pooled(self) -> "LogHistogram":
         """Return one histogram over all channels."""

@@ -79,7 +79,7 @@ def command(context: click.Context, /, targets: tuple[str, ...], baseline: str, 
     common, place = context.obj, Path(baseline)
     refuse(targets, {**given, "baseline": baseline})
     try:
-        old = opened(place, targets, given)
+        old = opened(place, given)
         asked = {name: given[name] for name in ("data", "calib", "name", "trust_model")}
         request = Request(place, **asked, anew=given["update"], partial=given["allow_partial"])
         with common.progress() as progress:
@@ -126,7 +126,7 @@ def refuse(targets: tuple[str, ...], given: dict[str, Any]) -> None:
             raise UsageError("E003", f"{file}: stands for two files, and one would be lost", "give another name")
 
 
-def opened(place: Path, targets: tuple[str, ...], given: dict[str, Any]) -> "Old":
+def opened(place: Path, given: dict[str, Any]) -> "Old":
     """Read the baseline; None where --update is to write the first one."""
     from snnconvert.gate.baseline import read_baseline
     from snnconvert.gate.update import check_update

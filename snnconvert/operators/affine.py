@@ -113,7 +113,7 @@ def sample_constant(node: OnnxNode, index: int, shape: Shape) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(value))
 
 
-def _read_arithmetic(node: OnnxNode, build: Callable[[Tensor, bool], Affine], several: str) -> Reading:
+def _read_arithmetic(node: OnnxNode, build: Callable[[Tensor, bool], Affine], several: str = "") -> Reading:
     """Read ``x op constant`` or ``constant op x`` (``flipped``)."""
     if len(node.inputs) != 2:
         raise Unsupported(f"{len(node.inputs)} inputs")
@@ -156,7 +156,7 @@ def read_sub(node: OnnxNode) -> Reading:
         one = torch.ones_like(value)
         return Affine.of(-one, value) if flipped else Affine.of(one, -value)
 
-    return _read_arithmetic(node, build, "")
+    return _read_arithmetic(node, build)
 
 
 def negated(value: str | Reading, shape: Shape) -> Reading:

@@ -50,11 +50,12 @@ def meaning(metrics: Mapping[str, Any]) -> list[str]:
         return []
     delayed, why = _points(curves, "delayed"), printable(str(curves.get("why") or ""), 300)
     (t, best), reached = bound[-1], own[-1][1]
+    delay = number(section(metrics, "schedule").get("onset_delay")) or 1  # the other schedule has 1 where this has none
     waits = delayed[-1][1] if delayed else None
     beside = "" if waits is None else f", the delayed one {percent(waits, 1)}"
     told = [
         f"At T = {count(t)} rounding alone leaves {percent(best, 1)}, the synchronous run has {percent(reached, 1)}"
-        f"{beside}: {_verdict(best, reached, waits)}{_widest(bound, own)}."
+        f"{beside}: {_verdict(best, reached, waits, delay)}{_widest(bound, own)}."
     ]
     unit = "1 less the relative output error" if is_dense(metrics) else "share of samples with the ANN's answer"
     told.append(f"{unit[0].upper()}{unit[1:]}, on {count(number(curves.get('samples')))} calibration samples.")
@@ -67,7 +68,7 @@ def meaning(metrics: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _verdict(bound: float, reached: float, waits: float | None) -> str:
+def _verdict(bound: float, reached: float, waits: float | None, delay: float) -> str:
     """Say which gap is the wider one, and what waiting does to it."""
     levels, uneven = 1 - bound, bound - reached
     won = 0.0 if waits is None else waits - reached
@@ -83,8 +84,8 @@ def _verdict(bound: float, reached: float, waits: float | None) -> str:
     if waits is None:
         return told
     if won > CLOSE:
-        return f"{told}; waiting for the input (--onset-delay 1) wins {_points_of(won)}"
-    return f"{told}; waiting for the input (--onset-delay 1) does not help"
+        return f"{told}; waiting for the input (--onset-delay {delay:g}) wins {_points_of(won)}"
+    return f"{told}; waiting for the input (--onset-delay {delay:g}) does not help"
 
 
 def _widest(bound: Curve, own: Curve) -> str:

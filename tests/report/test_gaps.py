@@ -63,6 +63,11 @@ def test_what_the_gaps_mean(changes: dict[str, Any], words: list[str]) -> None:
         assert word in told(**changes), told(**changes)
 
 
+def test_the_delay_is_that_of_the_network() -> None:
+    metrics = {"classes": 10, "curves": CURVES, "schedule": {"T": 8, "onset_delay": 8, "latency": 16}}
+    assert "(--onset-delay 8) wins 15.00 points" in " ".join(meaning(metrics))
+
+
 @pytest.mark.parametrize(
     "curves", [None, {}, {**CURVES, "bound": [None] * 3, "synchronous": [None] * 3, "delayed": None}]
 )
