@@ -136,7 +136,7 @@ class Workshop:
             fewer = used < min(self.job.convert.correct_samples, len(self.calib))
             notes.append(
                 f"corrected on {used} calibration samples, for T = {schedule.steps}: {', '.join(recipe.correct)}"
-                + (" (as many as fit into 4 GiB)" if fewer else "")
+                + (" (as many as have spikes and rates that fit into 4 GiB)" if fewer else "")
             )
         if recipe.weights != "float32":
             notes.append(f"weights are {recipe.weights}" + (WHOLE if recipe.weights == "int8" else ""))

@@ -1,6 +1,7 @@
 """House rule: a package imports only from packages above it in this list."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,3 +113,10 @@ def test_layer_imports_only_from_above(layer: str) -> None:
 def test_every_module_has_a_layer() -> None:
     there = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or list(path.glob("*.py"))}
     assert there - {"__init__", "__main__", "models"} <= set(LAYERS)
+
+
+def test_the_table_for_contributors_is_this_list() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    named = [name for row in rows for name in re.findall(r"`(\w+)(?:\.py|/)`", row)]
+    assert named == LAYERS
