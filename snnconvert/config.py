@@ -10,11 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from snnconvert.data import Preprocessing
 from snnconvert.errors import UsageError
+from snnconvert.memory import size
 from snnconvert.registry import did_you_mean
 from snnconvert.yaml_document import parse_yaml, yaml_lines
 
 _MESSAGES = {"extra_forbidden": "unknown option", "model_type": "expected options below it"}
-PERSONAL = ("model", "calib.path", "eval.path", "trust_model", "workers", "device")  # told otherwise, or of no effect
+PERSONAL = (
+    "model",
+    "calib.path",
+    "eval.path",
+    "trust_model",
+    "workers",
+    "max_memory",
+    "device",
+)  # told otherwise, or of no effect
 Samples = Annotated[int, Field(ge=1)]
 
 
@@ -100,7 +109,8 @@ class Job(Options):
 
     ``input_shape`` is of one sample, ``output_name`` one of several outputs; both None where the model file tells.
     ``neuron`` holds parameters of the neuron model ``convert.neuron``. ``skip_bad`` images that cannot be read are
-    passed over; ``plots`` are pictures beside the report; ``workers`` threads decode images, and change no result.
+    passed over; ``plots`` are pictures beside the report; ``workers`` threads decode images, and ``max_memory`` bytes
+    may be taken: neither changes a result.
     """
 
     model: str
@@ -117,6 +127,7 @@ class Job(Options):
     seed: int = 0
     skip_bad: Annotated[int, Field(ge=0)] = 0
     workers: Annotated[int, Field(ge=0, le=64)] = 2
+    max_memory: Annotated[int | None, WithJsonSchema({"type": ["string", "integer", "null"]})] = None
     device: str = "auto"
 
     @field_validator("input_shape", mode="before")
@@ -132,6 +143,11 @@ class Job(Options):
         if not isinstance(value, str | dict | None):
             raise ValueError("expected text such as scale=1/255, or a mapping")
         return Preprocessing.parse(value).to_dict()
+
+    @field_validator("max_memory", mode="before")
+    @classmethod
+    def _bytes(cls, value: Any) -> Any:
+        return size(value, 10**9, "4G")
 
     @field_validator("device")
     @classmethod

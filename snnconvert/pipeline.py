@@ -32,6 +32,7 @@ from snnconvert.fold import PASSES, MovePoolBeforeActivation, SplitCeilings, poo
 from snnconvert.graph import Equivalence, Graph, apply_passes, probe_samples, relative_error
 from snnconvert.load import Asked, load_model
 from snnconvert.measure import Outcomes
+from snnconvert.memory import confined, ran_out
 from snnconvert.network import fixed_point
 from snnconvert.recipes import Workshop, recipe_of, resolved
 from snnconvert.report.documents import run_record
@@ -40,6 +41,7 @@ from snnconvert.report.publish import check_destination, publish
 from snnconvert.tracing import check_trace
 
 MEMORY_HINT = "a smaller --batch-size, --set calib.batch_size=N or --per-layer needs less"
+LIMIT_HINT = f"a larger --max-memory gives more; {MEMORY_HINT}"
 FORM_LIMIT = 1e-4  # of the largest output, between the normal form and the folded network
 GRID_LIMIT = 1e-2  # between the normal form with its parameters on the grid of fixed point, and as they are
 
@@ -57,7 +59,7 @@ def run(
     check_apart(destination, job)
     device = choose_device(job.device)
     job = job.model_copy(update={"device": str(device)})  # the bundle says where it was made
-    with exactly():
+    with exactly(job.max_memory, device):
         conversion = convert(job, device, progress, kept)
         converted = time.time()
         outcomes = evaluate(conversion, device, progress, kept)
@@ -77,22 +79,32 @@ def measure(job: Job, progress: Progress) -> tuple[Conversion, Outcomes]:
         SnnError: anything a user can meet.
     """
     device = choose_device(job.device)
-    with exactly():
+    with exactly(job.max_memory, device):
         conversion = convert(job, device, progress)
         return conversion, evaluate(conversion, device, progress)
 
 
 @contextmanager
-def exactly() -> Iterator[None]:
-    """Compute alike in every run on a device, and tell of memory that is not enough (LimitError E501)."""
+def exactly(limit: int | None, device: torch.device) -> Iterator[None]:
+    """Compute alike in every run on a device, in no more memory than a limit allows.
+
+    Raises:
+        UsageError: a limit on a GPU (E003).
+        LimitError: memory ran out (E501).
+    """
+    if limit is not None and device.type != "cpu":
+        raise UsageError("E003", "--max-memory: on a GPU, whose driver maps more than it uses", "--device cpu")
     try:
         # a convolution in TF32, or by whatever algorithm was fastest, is another network at the threshold
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False), confined(limit):
             yield
-    except (MemoryError, RuntimeError) as problem:
-        if not out_of_memory(problem):
+    except LimitError:
+        raise
+    except Exception as problem:
+        if not ran_out(problem, limit):
             raise
-        raise LimitError("E501", f"out of memory ({problem})", MEMORY_HINT) from None
+        told = next(iter(str(problem).splitlines()), type(problem).__name__)
+        raise LimitError("E501", f"out of memory ({told})", MEMORY_HINT if limit is None else LIMIT_HINT) from None
 
 
 def check_apart(destination: Path, job: Job) -> None:
@@ -101,11 +113,6 @@ def check_apart(destination: Path, job: Job) -> None:
         place = folder_of(path)
         if place is not None and destination.resolve().is_relative_to(place.resolve()):
             raise OutputError("E401", f"{destination}: lies among the samples of {place}", "--out DIR writes elsewhere")
-
-
-def out_of_memory(problem: Exception) -> bool:
-    """Tell whether memory ran out; torch says so on a CPU with a plain RuntimeError."""
-    return isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
 
 
 def choose_device(name: str) -> torch.device:
@@ -284,5 +291,5 @@ def run_part(job: Job, number: int, parts: int, progress: Progress, kept: Checkp
         return
     device = choose_device(job.device)
     job = job.model_copy(update={"device": str(device)})
-    with exactly():
+    with exactly(job.max_memory, device):
         evaluate_part(convert(job, device, progress, kept, whole=False), device, number, parts, progress, kept)

@@ -166,6 +166,12 @@ def shuffle(net: Net, x: str) -> str:
     return net.relu(net.conv(net.reshape(grouped, 6, height, width), 4, groups=2))
 
 
+def per_pixel(net: Net, x: str) -> str:
+    """A fully connected layer on each pixel, with the channels last, as TensorFlow has them."""
+    last = net.transpose(x, 1, 2, 0)
+    return net.transpose(net.relu(net.linear(net.relu(net.linear(last, 4)), 3)), 2, 0, 1)
+
+
 def read_twice(net: Net, x: str) -> str:
     """Two ReLUs on one value, which keep scales of their own."""
     current = net.conv(x, 3)
@@ -186,6 +192,7 @@ BLOCKS: dict[str, Callable[[Net, str], str]] = {
     "bottleneck": bottleneck,
     "preactivation": preactivation,
     "shuffle": shuffle,
+    "per pixel": per_pixel,
     "read twice": read_twice,
 }
 

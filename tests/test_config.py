@@ -291,6 +291,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "seed": 0,
         "skip_bad": 0,
         "workers": 2,
+        "max_memory": None,
         "device": "auto",
     }
 

@@ -15,6 +15,7 @@ LAYERS = [
     "codes",
     "registry",
     "compiled",
+    "memory",
     "yaml_document",
     "graph",
     "operators",

@@ -19,13 +19,11 @@ from snnconvert.checkpoints import Checkpoints
 from snnconvert.config import Job
 from snnconvert.conversion import Silent
 from snnconvert.errors import LimitError, OutputError, SnnError
-from snnconvert.load.isolation import DATA, STATUS
+from snnconvert.memory import ran_out
 from snnconvert.report.manifest import verify_bundle
 from snnconvert.report.text import printable
 
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-NEAR = 0.8
-NO_MEMORY = ("bad_alloc", "can't allocate memory", "can't start new thread")  # said by libraries
 KILOBYTE = 1024  # what ru_maxrss counts in
 LINE = 600  # characters
 TELL_EVERY = 30.0  # seconds
@@ -127,7 +125,7 @@ def _error(task: Task, log: TextIO) -> SnnError | None:
         else:
             pipeline.run(job, destination, task.force, task.command, Story(log), kept)
     except Exception as problem:  # noqa: BLE001 - one failing job never stops the others
-        if not isinstance(problem, LimitError) and (_ran_out_of_memory(problem) or _is_near(task.memory)):
+        if not isinstance(problem, LimitError) and ran_out(problem, task.memory):
             return LimitError("E501", f"out of memory ({problem})", "execution.memory gives it more")
         if isinstance(problem, SnnError):
             return problem
@@ -137,19 +135,3 @@ def _error(task: Task, log: TextIO) -> SnnError | None:
         log.write(traceback.format_exc())
         return SnnError("E999", f"a bug in snnconvert ({type(problem).__name__})", f"please report it, with {task.log}")
     return None
-
-
-def _ran_out_of_memory(problem: BaseException | None) -> bool:
-    """Tell whether an error came of too little memory, whatever was made of it on the way."""
-    while problem is not None:
-        if isinstance(problem, MemoryError) or any(words in str(problem) for words in NO_MEMORY):
-            return True
-        problem = problem.__context__
-    return False
-
-
-def _is_near(limit: int | None) -> bool:
-    """Tell whether this process holds nearly as much as it may: any failure is then put down to that."""
-    if limit is None or not STATUS.exists():
-        return False
-    return int(STATUS.read_text().split()[DATA]) * resource.getpagesize() > NEAR * limit

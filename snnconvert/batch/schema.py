@@ -9,13 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from snnconvert.config import CalibrationOptions, Job, Options, refusal, set_option
 from snnconvert.errors import UsageError
 from snnconvert.gate.schema import Gate
+from snnconvert.memory import quantity, size
 from snnconvert.yaml_document import read_document
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 RESERVED = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?|.*\.", re.IGNORECASE)  # no names on some systems
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-BYTES = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,6})?)"
 OWN = ("execution", "output")  # what --set may reach besides the options of jobs
 BASELINE = "snn-baseline.json"
 
@@ -118,7 +117,7 @@ class Execution(Options):
     @field_validator("timeout", mode="before")
     @classmethod
     def _seconds(cls, value: Any) -> Any:
-        seconds = _quantity(value, SECONDS)
+        seconds = quantity(value, SECONDS)
         if seconds is not None and seconds <= 0:
             raise ValueError("expected a time such as 90s, 30m or 2h")
         return seconds
@@ -126,22 +125,7 @@ class Execution(Options):
     @field_validator("memory", mode="before")
     @classmethod
     def _bytes(cls, value: Any) -> Any:
-        octets = _quantity(value, BYTES)
-        if octets is not None and octets < 10**8:
-            raise ValueError("expected a size such as 512M or 8G; a job takes 100M at the least")
-        return None if octets is None else int(octets)
-
-
-def _quantity(value: Any, units: dict[str, int]) -> float | None:
-    """Read a number with a unit, or a plain one."""
-    if value is None:
-        return None
-    if type(value) in (int, float):
-        return float(value)
-    found = re.fullmatch(f"{NUMBER}([{''.join(units)}])", value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError(f"expected a number with one of the units {', '.join(units)}")
-    return float(found[1]) * units[found[2]]
+        return size(value, 10**8, "512M or 8G")
 
 
 class BatchFile(Options):

@@ -50,6 +50,7 @@ OPTIONS = {
     "seed": "seed",
     "skip_bad": "skip_bad",
     "workers": "workers",
+    "max_memory": "max_memory",
     "device": "device",
 }
 EPILOG = """\b
@@ -73,7 +74,7 @@ class Convert(Grouped):
         ),
         "Time": ("steps", "onset_delay", "warm_up", "readout_from", "stop"),
         "Result": ("out", "force", "plots", "trace", "trace_neuron"),
-        "Running": ("config", "set", "batch_size", "workers", "device"),
+        "Running": ("config", "set", "batch_size", "workers", "max_memory", "device"),
     }
 
 
@@ -168,6 +169,9 @@ class Convert(Grouped):
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Samples simulated together. [16]")
 @click.option("--skip-bad", type=click.IntRange(0), metavar="N", help="Pass over up to N unreadable images. [0]")
 @click.option("--workers", type=click.IntRange(0, 64), metavar="N", help="Threads that decode images. [2]")
+@click.option(
+    "--max-memory", metavar="SIZE", help="Take no more, such as 4G, and end with 7 where that is too little. [all]"
+)
 @click.option("--seed", type=int, help="Of the choice of samples, where not all are taken. [0]")
 @click.option("--device", metavar="NAME", help="auto, cpu or cuda:0. [auto]")
 @click.option("--plots", type=click.Choice(["svg", "png"]), help="Write pictures as files, too. [none]")

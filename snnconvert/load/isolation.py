@@ -18,13 +18,11 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from snnconvert.errors import LimitError, ModelError, SnnError
+from snnconvert.memory import DATA, STATUS
 
 TRUST = "--trust-model runs it without limits, if you know who made the file"
-STATUS = Path("/proc/self/statm")
-DATA = 5  # of its fields: pages of data and stacks, which RLIMIT_DATA counts
 PATIENCE = 4  # how long to wait, in times of what it may compute: others may use the machine too
 POSSIBLE = sys.platform == "linux" and STATUS.exists()  # elsewhere a fork of threads, or no count of memory
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG

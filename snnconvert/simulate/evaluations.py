@@ -224,6 +224,8 @@ def event_synapse(
     if not isinstance(operator, Convolution | Linear) or network.decodes:
         return None
     (value,) = node.inputs
+    if isinstance(operator, Linear) and len(graph.shapes[value]) > 2:  # whose last axis is not the last in memory
+        return None
     places = operator.weight.shape[1]
     if isinstance(operator, Convolution):
         window = operator.window

@@ -16,6 +16,7 @@ from torch import Tensor
 from snnconvert.calibrate.collect import channels_last
 from snnconvert.errors import InternalError
 from snnconvert.graph import Node, Operator, Role
+from snnconvert.memory import allowed
 from snnconvert.network import SpikingNetwork, Traffic, whole
 from snnconvert.neurons import Neuron
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
@@ -24,7 +25,8 @@ from snnconvert.simulate.pools import pool_layer
 
 CHUNK = 16  # samples whose currents are computed together, at most
 CHUNK_BYTES = 2**28  # and bytes of these currents, in all steps
-KEPT = 2**31  # bytes of currents that are kept; beyond that they are computed anew at each pass
+KEPT = 2**31  # bytes of currents that are kept, at most; beyond that they are computed anew at each pass
+SHARE = 4  # and no more than the fourth part of what this process may take: neither changes a result
 BYTE = 127  # the largest spike that is kept in a byte
 
 
@@ -109,7 +111,7 @@ class LayerRun:
                 yield chunk, self._currents[chunk.start]
                 continue
             current = self.run.current(self, chunk)
-            if self.run.kept_bytes + current.nbytes <= KEPT:
+            if self.run.kept_bytes + current.nbytes <= self.run.kept_limit:
                 self.run.kept_bytes += current.nbytes
                 self._currents[chunk.start] = current
             yield chunk, current
@@ -182,7 +184,7 @@ class Layerwise:
         self.operators: dict[str, Operator] = {}
         self.fused = fused and x.device.type == "cpu"
         self.device = x.device
-        self.kept_bytes = 0
+        self.kept_bytes, self.kept_limit = 0, min(KEPT, allowed() // SHARE)
         self.samples = len(x)
         steps = network.schedule.steps + network.schedule.readout_from
         widest = 4 * steps * max(math.prod(network.graph.shapes[name]) for name in network.neurons)

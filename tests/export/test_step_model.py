@@ -45,7 +45,10 @@ BLOCKS = (
     "maximum",
     "bottleneck",
     "preactivation",
+    "joined maximum",
+    "shared current",
     "shuffle",
+    "per pixel",
     "read twice",
 )
 

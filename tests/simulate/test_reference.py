@@ -80,6 +80,7 @@ BLOCKS = (
     "bottleneck",
     "preactivation",
     "shuffle",
+    "per pixel",
     "read twice",
 )
 
