@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from snnconvert import convert
 from snnconvert.batch.schema import Execution
 from snnconvert.cli import main
-from snnconvert.cli.convert import OPTIONS, command
+from snnconvert.cli.convert import command
 from snnconvert.codes import CODES
 from snnconvert.config import Job
 from snnconvert.convert import corrections, refit
@@ -24,6 +24,7 @@ from snnconvert.load.constants import FOLDERS
 from snnconvert.load.onnx_graph import REASONS
 from snnconvert.neurons import NEURONS
 from snnconvert.operators import READERS
+from snnconvert.option_paths import OPTION_PATHS
 
 PAGE = Path(__file__).with_name("operators.md")
 PICTURES = {
@@ -164,7 +165,7 @@ def configuration_page() -> str:
     """Return the page of options and of keys of a batch file in Markdown."""
     helps: dict[str, str] = {each.name: each.help or "" for each in command.params if hasattr(each, "help")}
     written = {each.name: each.opts[-1] for each in command.params}
-    options = {path: name for name, path in OPTIONS.items()}
+    options = {path: name for name, path in OPTION_PATHS.items()}
     rows = []
     for path, default in _fields(Job, ""):
         name = options.get(path, "")

@@ -10,8 +10,9 @@ for readout in bundle.simulate(x, steps=[8, 16]):  # x (N, ...), preprocessed
 bundle.evaluate("more.npz", steps=[8, 16])["steps"]
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snnconvert.config import build_job
+from snnconvert.config import build_job, set_path
 from snnconvert.conversion import Silent
 from snnconvert.errors import DataError, UsageError
 from snnconvert.exporting import Opened, Wish, open_bundle
 from snnconvert.exporting import export as export_bundle
 from snnconvert.network import SpikingNetwork
+from snnconvert.option_paths import OPTION_PATHS
 from snnconvert.pipeline import run
+from snnconvert.registry import did_you_mean
 from snnconvert.report.evaluator import Evaluator
 from snnconvert.simulate import Readout, Simulator
 
@@ -63,43 +66,61 @@ class Bundle:
         """
         return self.opened.metrics
 
-    def simulate(self, x: "NDArray[np.float32] | torch.Tensor", steps: Sequence[int]) -> Iterator[Readout]:
-        """Run the engine on preprocessed samples ``(N, ...)``; yield a readout at each of the steps, ascending.
+    def simulate(self, x: "NDArray[Any] | torch.Tensor", steps: int | Sequence[int]) -> Iterator[Readout]:
+        """Run the engine on samples ``(N, ...)`` as training had them; yield a readout at each of the steps, ascending.
 
-        A network of ``encoding="events"`` takes ``(N, T, ...)``, what arrives in each of its T steps.
+        Nothing is preprocessed here: ``about["preprocess"]`` tells what was. All samples run together; of many, give
+        some hundreds at a time. A network of ``encoding="events"`` takes ``(N, T, ...)``: what arrives in each of its T
+        steps, times T, so that the mean over the steps is the sum of the recording.
 
         ``readout.estimate (N, ...)`` is the estimate of the ANN's output, ``readout.counts`` the spikes of each layer.
         All samples run to the end, also those that :meth:`evaluate` stops early in a network with a ``--stop`` margin.
 
         Raises:
-            DataError: the samples have another shape (E204).
+            DataError: the samples have another shape, or are not finite (E204).
             UsageError: no steps, or not ascending ones from 1 on (E003).
         """
         shape = self.network.graph.input_shape
         if self.network.bins is not None:
             shape = (self.network.bins, *shape)
-        given = torch.as_tensor(x, dtype=torch.float32)
+        given = torch.as_tensor(x if isinstance(x, torch.Tensor) else np.asarray(x), dtype=torch.float32)
         if tuple(given.shape[1:]) != shape or not len(given):
             raise DataError(
-                "E204", f"simulate: expected samples (N, {', '.join(map(str, shape))}), got {tuple(x.shape)}"
+                "E204", f"simulate: expected samples (N, {', '.join(map(str, shape))}), got {tuple(given.shape)}"
             )
-        asked = [int(step) for step in steps]
+        finite = given.isfinite().flatten(1).all(1)
+        if not bool(finite.all()):
+            raise DataError("E204", f"simulate: sample {int((~finite).nonzero()[0])} is not finite")
+        asked = _steps(steps)
         if not asked or asked[0] < 1 or asked != sorted(set(asked)):
             raise UsageError("E003", f"simulate: expected ascending numbers of steps, got {asked[:8]}")
         return Simulator(self.network).run(given, asked)
 
-    def evaluate(self, data: str | Path | None = None, steps: Sequence[int] | None = None) -> dict[str, Any]:
+    def evaluate(self, data: str | Path | None = None, steps: int | Sequence[int] | None = None) -> dict[str, Any]:
         """Run the step model in ONNX Runtime on a set of samples, as ``snnconvert evaluate``; return its metrics.
 
         Raises:
             SnnError: the samples cannot be read, or do not fit.
         """
-        chosen = None if data is None else str(data)
-        return Evaluator(self.path).evaluate(chosen, steps)[0]
+        chosen = None if data is None else _path("data", data)
+        return Evaluator(self.path).evaluate(chosen, None if steps is None else _steps(steps))[0]
 
     def export(self, to: str, out: str | Path, **options: Any) -> dict[str, Any]:
-        """Write it in another format, as ``snnconvert export``; ``options`` are those of :class:`Wish`."""
-        return export_bundle(self.path, Wish(to, Path(out), **options), Silent())
+        """Write it in another format, ``nir``, ``onnx`` or ``torch``, as ``snnconvert export``; return what it tells.
+
+        ``options``: verify, force, approximate (a list such as ``["max-pool"]``), nir_profile.
+
+        Raises:
+            UsageError: an option that it has not (E003).
+            SnnError: what the command would refuse.
+        """
+        known = [each.name for each in fields(Wish) if each.name not in ("to", "out")]
+        if unknown := [name for name in options if name not in known]:
+            raise UsageError("E003", f"export: unknown option '{unknown[0]}'", did_you_mean(unknown[0], known))
+        if isinstance(options.get("approximate"), str):
+            options["approximate"] = [options["approximate"]]
+        options |= {name: tuple(options[name]) for name in ("approximate",) if name in options}
+        return export_bundle(self.path, Wish(to, Path(out), **options), Aloud())
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -113,37 +134,79 @@ def load_bundle(path: str | Path) -> Bundle:
     return Bundle(open_bundle(Path(path)))
 
 
+class Aloud(Silent):
+    """Warns as Python does, and says nothing else."""
+
+    def warn(self, text: str) -> None:
+        """Warn."""
+        warnings.warn(text, stacklevel=2)
+
+
 def convert(
     model: str | Path,
     *,
     calib: str | Path,
     out: str | Path,
-    eval: str | Path | None = None,  # noqa: A002 - the option's name
-    preprocess: str | None = None,
     force: bool = False,
+    set: Mapping[str, Any] | None = None,  # noqa: A002 - the option's name
     **options: Any,
 ) -> Bundle:
-    """Convert a network and write its bundle, as ``snnconvert convert``; return it.
+    """Convert a network and write its bundle, as ``snnconvert convert``; return it. What it warns of is a warning.
 
-    ``options`` are those under ``convert`` in a batch file: steps, method, percentile, neuron, max_pool, ...
+    ``options`` have the names of the command line: eval, preprocess, steps, method, percentile, neuron, correct,
+    calib_samples, eval_samples, input_shape, output_name, seed, device, ...; ``set`` has others by their path in a job,
+    such as ``{"neuron.k": 15}``.
 
     Raises:
         SnnError: anything that the command line would refuse.
     """
-    document: dict[str, Any] = {"model": str(model), "calib": {"path": str(calib)}, "convert": options}
-    if eval is not None:
-        document["eval"] = {"path": str(eval)}
-    if preprocess is not None:
-        document["preprocess"] = preprocess
-    run(build_job(document, "snnconvert.convert"), Path(out), force, "snnconvert.convert", Silent())
+    document: dict[str, Any] = {"model": _path("model", model), "calib": {"path": _path("calib", calib)}}
+    for name, value in options.items():
+        path = OPTION_PATHS.get(name)
+        if path is None:
+            hint = did_you_mean(name, [*OPTION_PATHS])
+            raise UsageError("E003", f"convert: unknown option '{name}'", f"{hint}; set={{...}} has others")
+        if name == "eval":
+            value = _path(name, value)
+        set_path(document, {}, path, _steps(value) if name == "steps" else _plain(value))
+    for path, value in (set or {}).items():
+        set_path(document, {}, path, _plain(value))
+    run(build_job(document, "snnconvert.convert"), Path(out), force, "snnconvert.convert", Aloud())
     return load_bundle(out)
 
 
-def simulate(bundle: str | Path, x: "NDArray[np.float32] | torch.Tensor", steps: Sequence[int]) -> Iterator[Readout]:
+def _path(what: str, value: object) -> str:
+    """Return a path as text (UsageError E003: it is something else)."""
+    if isinstance(value, str | Path):
+        return str(value)
+    hints = {"model": "torch.onnx.export or torch.jit.save writes one"}
+    hint = hints.get(what, "numpy.savez('data.npz', images=x, labels=y) writes one")
+    raise UsageError("E003", f"{what}: expected the path of a file, got a {type(value).__name__}", hint)
+
+
+def _steps(steps: Any) -> list[int]:
+    """Return numbers of steps, of one or many."""
+    return [int(step) for step in np.atleast_1d(np.asarray(steps, np.int64))]
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as YAML would hold it."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Path | torch.device) else value
+
+
+def simulate(bundle: str | Path, x: "NDArray[Any] | torch.Tensor", steps: int | Sequence[int]) -> Iterator[Readout]:
     """Return :meth:`Bundle.simulate` of the bundle in a folder."""
     return load_bundle(bundle).simulate(x, steps)
 
 
-def evaluate(bundle: str | Path, data: str | Path | None = None, steps: Sequence[int] | None = None) -> dict[str, Any]:
+def evaluate(
+    bundle: str | Path, data: str | Path | None = None, steps: int | Sequence[int] | None = None
+) -> dict[str, Any]:
     """Return :meth:`Bundle.evaluate` of the bundle in a folder."""
     return load_bundle(bundle).evaluate(data, steps)

@@ -17,6 +17,7 @@ from snnconvert.tracing import trace
 
 BY_CHANCE = 0.1  # over the share of one class, that an accuracy may have without anything learnt
 CLEARLY = 0.05  # of samples, that more must be right on another scale
+LOOKED_AT = 16  # samples on which averaged pools are compared
 TRIED = 64  # samples that are brought to another scale, to see whether it suits the ANN better
 
 
@@ -214,4 +215,15 @@ def explained(conversion: Conversion, device: torch.device, progress: Progress) 
     )
     stops = conversion.network.stop_lead is not None  # then outputs are those of fewer steps, which explains them
     evaluated = None if stops else conversion.metrics["steps"][-1]["output_error"]
-    return explain(subject, evaluated, lambda samples: progress.stage("diagnose", samples), progress.advance)
+    averaged = _averaged(conversion)
+    return explain(subject, evaluated, averaged, lambda samples: progress.stage("diagnose", samples), progress.advance)
+
+
+def _averaged(conversion: Conversion) -> float | None:
+    """Return the relative L2 distance that averages in the place of max pools move the ANN's outputs by."""
+    if conversion.job.convert.max_pool != "average":
+        return None
+    x = torch.from_numpy(conversion.calib.first(LOOKED_AT))
+    with torch.no_grad():
+        expected, found = conversion.folded.run(x), conversion.normal.graph.run(x)
+    return float((found - expected).norm() / expected.norm()) if bool(expected.any()) else None

@@ -65,12 +65,16 @@ class Explanation:
 
 
 def explain(
-    subject: Subject, evaluated: float | None, stage: Callable[[int], None], advance: Callable[[int], None]
+    subject: Subject,
+    evaluated: float | None,
+    averaged: float | None,
+    stage: Callable[[int], None],
+    advance: Callable[[int], None],
 ) -> Explanation:
     """Explain a conversion.
 
-    ``evaluated`` is the output error on the evaluation set. ``stage`` hears of the number of samples, ``advance`` of
-    each batch done.
+    ``evaluated`` is the output error on the evaluation set, ``averaged`` that which averages in the place of max pools
+    make of the ANN. ``stage`` hears of the number of samples, ``advance`` of each batch done.
     """
     steps = times(subject.job.convert.steps)
     plan = _affordable(subject, steps)
@@ -90,7 +94,7 @@ def explain(
     with torch.no_grad():
         diagnosis, curves = _measured(subject, chosen, steps, plan, advance)
     told = {**diagnosis.document(), "sentence": ""}
-    told["sentence"] = advice(told, curves, recipe_of(subject.job), subject.network, evaluated)
+    told["sentence"] = advice(told, curves, recipe_of(subject.job), subject.network, evaluated, averaged)
     return Explanation({"diagnosis": told, "curves": curves}, diagnosis.densities)
 
 

@@ -36,7 +36,7 @@ class Wish:
 
     to: str
     out: Path
-    profile: Profile = "portable"
+    nir_profile: Profile = "portable"
     approximate: tuple[str, ...] = ()
     verify: bool = False
     force: bool = False
@@ -82,8 +82,8 @@ def export(bundle: Path, wish: Wish, progress: Progress) -> dict[str, Any]:
     """
     if wish.to not in FORMATS:
         raise UsageError("E003", f"--to: unknown format '{wish.to}'", f"known: {', '.join(FORMATS)}")
-    if wish.profile not in PROFILES:
-        raise UsageError("E003", f"--nir-profile: no '{wish.profile}'", f"known: {', '.join(PROFILES)}")
+    if wish.nir_profile not in PROFILES:
+        raise UsageError("E003", f"--nir-profile: no '{wish.nir_profile}'", f"known: {', '.join(PROFILES)}")
     check_places(wish)
     opened = _presented_as_a_whole(open_bundle(bundle))
     network, notes = approximated(opened.deployed.network, wish.approximate)
@@ -171,7 +171,7 @@ class Format:
 def _write_nir(
     opened: Opened, network: SpikingNetwork, wish: Wish, notes: list[str]
 ) -> tuple[dict[Path, bytes], list[str]]:
-    content, written = nir_file(network, source_of(opened), wish.profile, notes, opened.deployed.about["encoding"])
+    content, written = nir_file(network, source_of(opened), wish.nir_profile, notes, opened.deployed.about["encoding"])
     start = {n.initial_values[0] for n in network.neurons.values()}
     if network.potentials or start != {0.0}:
         written.append(
@@ -183,8 +183,9 @@ def _write_nir(
 def _verify_nir(files: Mapping[Path, bytes], network: SpikingNetwork, samples: Any, expected: Any, wish: Wish) -> Any:
     # a readout that begins late is the reader's business: the file is compared from its first step on
     plain = network if not network.schedule.readout_from else _from_the_first_step(network)
-    expected = expected if plain is network else expected_of(plain, samples, expected.steps)
-    return verify_nir(files[wish.out], plain, samples, expected, wish.profile)
+    if plain is not network:
+        expected = expected_of(plain, samples, expected.steps + network.schedule.readout_from)
+    return verify_nir(files[wish.out], plain, samples, expected, wish.nir_profile)
 
 
 def _from_the_first_step(network: SpikingNetwork) -> SpikingNetwork:

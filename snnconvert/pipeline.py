@@ -251,19 +251,25 @@ def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]
     warnings += [f"left out: {what}" for what in (*calib.skipped, *evaluation.skipped)]
     classes = class_count(graph)
     check_classes(evaluation.dataset, classes)
-    notes.append(f"samples are read as {calib.layout}; preprocessing: {preprocessing.describe()}")
+    notes.append(f"samples are read {as_told(calib.layout)}; preprocessing: {preprocessing.describe()}")
     check_encoding(job, (calib, evaluation), notes)
     if evaluation.layout != calib.layout:
-        notes.append(f"evaluation samples are read as {evaluation.layout}")
+        notes.append(f"evaluation samples are read {as_told(evaluation.layout)}")
     if job.eval.path is None:
         notes.append(f"no --eval: of one set, {len(calib)} samples calibrate and {len(evaluation)} others evaluate")
     elif doubles := shared(calib, evaluation):
         warnings.append(f"W205: {doubles} of {len(evaluation)} evaluation samples are in the calibration set too")
-    if classes is None:
-        notes.append("the outputs are no classes: their distance to the ANN's stands in for accuracy")
+    if classes is None or classes == 1:
+        told = "" if evaluation.dataset.labels is None else ", and labels are not used"
+        notes.append(f"the outputs are no classes: their distance to the ANN's stands in for accuracy{told}")
     elif evaluation.dataset.labels is None:
         notes.append("no labels: agreement with the ANN stands in for accuracy")
     return calib, evaluation
+
+
+def as_told(layout: str) -> str:
+    """Return how samples are read, for the end of a sentence."""
+    return layout if layout == "as is" else f"as {layout}"
 
 
 def check_encoding(job: Job, sets: Sequence[Selection], notes: list[str]) -> None:

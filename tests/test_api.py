@@ -82,12 +82,73 @@ def test_refusals_are_those_of_the_command(made: "snnconvert.Bundle", sets: tupl
         snnconvert.load_bundle(tmp_path)
     with pytest.raises(OutputError, match="exists already"):
         convert(MODELS / "digits_mlp.onnx", calib=sets[0], out=made.path, preprocess="scale=1/16", steps=[4])
-    with pytest.raises(UsageError, match="stepz"):
+    with pytest.raises(UsageError, match=r"E003.*unknown option 'stepz'"):
         convert(MODELS / "digits_mlp.onnx", calib=sets[0], out=tmp_path / "x_snn", stepz=[4])
     with pytest.raises(DataError, match=r"expected samples \(N, 1, 8, 8\), got \(40, 64\)"):
         made.simulate(samples(sets[1]).reshape(40, 64), [4])
     with pytest.raises(UsageError, match="ascending"):
         made.simulate(samples(sets[1]), [4, 2])
+
+
+@pytest.mark.parametrize("steps", [4, [np.int64(4)], np.array([4]), range(4, 5)])
+def test_steps_are_one_or_many_of_any_kind(made: "snnconvert.Bundle", sets: tuple[Path, Path], steps: object) -> None:
+    assert [readout.t for readout in made.simulate(samples(sets[1]).tolist(), steps)] == [4]
+    assert [row["t"] for row in made.evaluate(sets[1], steps)["steps"]] == [4]
+
+
+def test_options_are_those_of_the_command(sets: tuple[Path, Path], tmp_path: Path) -> None:
+    bundle = convert(
+        MODELS / "digits_mlp.onnx",
+        calib=sets[0],
+        eval=sets[1],
+        out=tmp_path / "net_snn",
+        preprocess="scale=1/16",
+        steps=2,
+        calib_samples=20,
+        eval_samples=np.int64(10),
+        input_shape=None,
+        neuron="if-multi",
+        correct=[],
+        set={"neuron.k": 3},
+    )
+    assert bundle.metrics["samples"] == 10
+    assert next(iter(bundle.network.neurons.values())).k == 3  # type: ignore[attr-defined]
+
+
+def test_what_is_no_path_is_told_so(sets: tuple[Path, Path], tmp_path: Path) -> None:
+    for given, words in (
+        ({"model": torch.nn.ReLU(), "calib": sets[0]}, "model: expected the path of a file, got a ReLU"),
+        ({"model": MODELS / "digits_mlp.onnx", "calib": np.ones((4, 1, 8, 8))}, "calib: .*, got a ndarray"),
+    ):
+        with pytest.raises(UsageError, match=rf"E003.*{words}") as refusal:
+            convert(**given, out=tmp_path / "x_snn")
+        assert "writes one" in str(refusal.value.hint)
+
+
+def test_samples_that_are_not_finite_are_refused(made: "snnconvert.Bundle", sets: tuple[Path, Path]) -> None:
+    x = samples(sets[1])
+    x[3, 0, 2, 2] = np.nan
+    with pytest.raises(DataError, match=r"E204.*simulate: sample 3 is not finite"):
+        made.simulate(x, 4)
+
+
+def test_what_the_command_warns_of_is_a_warning(sets: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="W205: 40 of 40 evaluation samples are in the calibration set too"):
+        convert(
+            MODELS / "digits_mlp.onnx",
+            calib=sets[0],
+            eval=sets[0],
+            out=tmp_path / "net_snn",
+            preprocess="scale=1/16",
+            steps=2,
+        )
+
+
+def test_options_of_export_are_told(made: "snnconvert.Bundle", tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"E003.*export: unknown option 'profile'"):
+        made.export("onnx", tmp_path / "net.onnx", profile="native")
+    with pytest.raises(UsageError, match=r"--approximate: no 'max-pools'"):
+        made.export("onnx", tmp_path / "net.onnx", approximate="max-pools")
 
 
 def test_other_names_are_no_attributes() -> None:

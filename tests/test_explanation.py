@@ -32,7 +32,7 @@ def subject(conversion: Conversion) -> Subject:
 
 
 def explained(chosen: Subject) -> dict[str, Any]:
-    found = explain(chosen, None, lambda _: None, lambda _: None).metrics
+    found = explain(chosen, None, None, lambda _: None, lambda _: None).metrics
     json.dumps(found, allow_nan=False)
     return found
 

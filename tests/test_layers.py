@@ -32,6 +32,7 @@ LAYERS = [
     "export",
     "report",
     "gate",
+    "option_paths",
     "config",
     "recipes",
     "conversion",

@@ -24,6 +24,7 @@ from snnconvert.errors import DataError, InternalError, LimitError, ModelError, 
 from snnconvert.graph import Graph, Pass
 from snnconvert.operators.linear import Linear
 from snnconvert.pipeline import choose_device, convert, evaluate, interpret, run
+from snnconvert.report.evaluator import Evaluator
 from snnconvert.report.provenance import verify_provenance
 from snnconvert.report.publish import read_manifest, verify_bundle
 from snnconvert.simulate import Simulator
@@ -603,3 +604,34 @@ def test_features_of_unlike_size_are_converted_as_well_as_of_one(save_onnx: Call
         errors.append(found.metrics["steps"][-1]["output_error"])
     assert errors[0] < 0.02
     assert errors[1] == pytest.approx(errors[0], rel=0.1)
+
+
+def test_a_network_of_one_value_without_an_axis_is_converted(save_onnx: Callable, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Gemm", ["x", "a"], ["c"], transB=1),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("Gemm", ["r", "b"], ["g"], transB=1),
+        helper.make_node("Squeeze", ["g", "axes"], ["y"]),
+    ]
+    make = np.random.default_rng(0)
+    weights = {name: make.random(shape, np.float32) for name, shape in (("a", (16, 6)), ("b", (1, 16)))}
+    model = save_onnx(nodes, weights | {"axes": np.array([1])}, (6,))
+    np.savez(tmp_path / "x.npz", x=make.random((40, 6), np.float32), y=np.zeros(40, np.int64))
+    progress = Told()
+    job = build_job(
+        {"model": str(model), "calib": {"path": str(tmp_path / "x.npz")}, "convert": {"steps": [64]}}, "test"
+    )
+    conversion = run(job, tmp_path / "x_snn", False, "test", progress)
+    assert conversion.metrics["steps"][0]["accuracy"] is None
+    assert conversion.metrics["steps"][0]["output_error"] < 0.05
+    assert any(note.endswith("stands in for accuracy, and labels are not used") for note in progress.notes)
+    assert Evaluator(tmp_path / "x_snn").evaluate(None, None)[0]["classes"] is None
+
+
+def test_averages_in_the_place_of_max_pools_are_told_apart(tmp_path: Path) -> None:
+    data = {"calib": {"path": str(MODELS / "digits_test.npz"), "samples": 40}}
+    convert_options = {"steps": [32], "max_pool": "average"}
+    conversion, _ = converted({**data, "convert": convert_options}, name="digits_cnn")
+    assert conversion.metrics["diagnosis"]["sentence"].startswith(
+        "Averages in the place of max pools change the outputs"
+    )

@@ -12,47 +12,11 @@ from click.core import ParameterSource
 from snnconvert.cli.messages import print_json, print_path
 from snnconvert.cli.options import PLACE, Common, Grouped, common_options, model_options, parse_shape
 from snnconvert.errors import UsageError
+from snnconvert.option_paths import OPTION_PATHS
 
 if TYPE_CHECKING:
     from snnconvert.config import Job
 
-OPTIONS = {
-    "model": "model",
-    "input_shape": "input_shape",
-    "output_name": "output_name",
-    "trust_model": "trust_model",
-    "calib": "calib.path",
-    "calib_samples": "calib.samples",
-    "eval": "eval.path",
-    "eval_samples": "eval.samples",
-    "batch_size": "eval.batch_size",
-    "preprocess": "preprocess",
-    "method": "convert.method",
-    "correct": "convert.correct",
-    "neuron": "convert.neuron",
-    "spikes": "convert.spikes",
-    "onset_delay": "convert.onset_delay",
-    "warm_up": "convert.warm_up",
-    "readout_from": "convert.readout_from",
-    "stop": "convert.stop",
-    "percentile": "convert.percentile",
-    "percentile_of": "convert.percentile_of",
-    "per_channel": "convert.per_channel",
-    "reset": "convert.reset",
-    "initial_potential": "convert.initial_potential",
-    "max_pool": "convert.max_pool",
-    "weights": "convert.weights",
-    "encoding": "convert.encoding",
-    "steps": "convert.steps",
-    "plots": "plots",
-    "trace": "trace.sample",
-    "trace_neuron": "trace.neurons",
-    "seed": "seed",
-    "skip_bad": "skip_bad",
-    "workers": "workers",
-    "max_memory": "max_memory",
-    "device": "device",
-}
 EPILOG = """\b
 Examples:
   snnconvert resnet.onnx --calib images/ --preprocess imagenet
@@ -222,11 +186,11 @@ def build(config: str | None, assignments: Sequence[str], given: dict[str, Any],
         given["input_shape"] = parse_shape(given["input_shape"])
     chosen = {name: value for name, value in given.items() if value is not None}
     for name in environment & set(chosen):
-        set_path(document, places, OPTIONS[name], chosen.pop(name))
+        set_path(document, places, OPTION_PATHS[name], chosen.pop(name))
     for assignment in assignments:
         set_option(document, places, assignment)
     for name, value in chosen.items():
-        set_path(document, places, OPTIONS[name], value)
+        set_path(document, places, OPTION_PATHS[name], value)
     if document.get("model") is None:
         raise UsageError("E002", "no model given", "snnconvert MODEL --calib PATH")
     calib = document.get("calib")

@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
-from snnconvert.cli.convert import OPTIONS, command
+from snnconvert.cli.convert import command
 from snnconvert.config import build_job
 from snnconvert.errors import OutputError
+from snnconvert.option_paths import OPTION_PATHS
 from snnconvert.yaml_document import yaml_text
 
 HEAD = """\
@@ -17,7 +18,9 @@ SAMPLES = "SAMPLES"  # what the user has to fill in
 
 def starter(model: Path, destination: Path) -> str:
     """Return a YAML job for a model, to be written to ``destination``, with a comment for each option."""
-    help_of = {OPTIONS[each.name]: getattr(each, "help", None) for each in command.params if each.name in OPTIONS}
+    help_of = {
+        OPTION_PATHS[each.name]: getattr(each, "help", None) for each in command.params if each.name in OPTION_PATHS
+    }
     path = os.path.relpath(model, destination.parent)
     lines, section = [HEAD.format(name=destination.name)], ""
     for dotted, value in build_job({"model": path, "calib": {"path": SAMPLES}}, "starter").dotted().items():

@@ -96,7 +96,7 @@ INPUTS: Mapping[Encoding, Mapping[str, str]] = {
     "constant": {"samples": "(N, ...)", "presented": "a constant current", "now": "x"},
     "events": {
         "samples": "(N, steps, ...)",
-        "presented": "what arrives in each",
+        "presented": "what arrives in each, times T",
         "now": "x[:, t] if t < x.shape[1] else torch.zeros_like(x[:, 0])",
     },
 }

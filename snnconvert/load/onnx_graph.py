@@ -1,5 +1,6 @@
 """Builds the graph from a validated ONNX model: constants fold away, every other node is read as an operator."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,10 +31,13 @@ PLAIN = (
     AttributeProto.INTS,
     AttributeProto.STRINGS,
 )
-ROUNDS = "it rounds activations; convert the network from before it was quantised (weights alone may be quantised)"
+QUANTISED = (
+    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
+    *("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"),
+)
 REASONS = {
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"), ROUNDS),
-    **dict.fromkeys(("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"), ROUNDS),
+    **dict.fromkeys(QUANTISED, "it rounds activations, as spikes do in their own way"),
+    "ArgMax": "it leaves the class alone, and no scores",
     "Elu": "it is no rectifier",
     "Selu": "it is no rectifier",
     "Sigmoid": "it is no rectifier, and a gate that multiplies by it has no rate-coded form",
@@ -44,6 +48,10 @@ REASONS = {
     "LRN": "it divides by the activity of other channels",
     "InstanceNormalization": "it divides by a statistic of the sample",
     "LayerNormalization": "it divides by a statistic of the sample",
+}
+HINTS = {
+    **dict.fromkeys(QUANTISED, "convert the network from before it was quantised; --weights int8 rounds its weights"),
+    "ArgMax": "export the network without it: the largest output is the class",
 }
 
 
@@ -98,7 +106,9 @@ def build_graph(file: OnnxFile, graph_input: GraphInput, output: str) -> Graph:
     wanted = file.needed(read_output(file))
     for last in [proto for proto in wanted if proto.op_type in LAST and proto.output[0] not in kept]:
         require_same_largest(file, last, building.shapes[output])
-        notes.append(f"the final {last.op_type} is dropped: it does not change which output is largest")
+        one = math.prod(building.shapes[output]) == 1
+        why = "the output is what it was given" if one else "it does not change which output is largest"
+        notes.append(f"the final {last.op_type} is dropped: {why}")
     result = building.values[output]
     return Graph(
         file.path.stem,
@@ -312,8 +322,9 @@ def _read(view: OnnxNode, where: str) -> Reading | tuple[Reading, ...]:
 def _unsupported(op_type: str, name: str, where: str) -> ModelError:
     reason = REASONS.get(op_type, "no exact spiking form is known for it")
     hint = "replace it by ReLU and train again, or convert a network without it"
-    return ModelError(
-        "E120",
-        f"{where}: node '{name}': operator {op_type} is not supported: {reason}",
-        hint if op_type in REASONS else did_you_mean(op_type, [*READERS]),
-    )
+    if op_type in HINTS:
+        hint = HINTS[op_type]
+    elif op_type not in REASONS:
+        hint = "docs/operators.md has the operators that are; snnconvert inspect MODEL tells all that is refused"
+        hint = hint if onnx.defs.has(op_type) else did_you_mean(op_type, [*READERS])
+    return ModelError("E120", f"{where}: node '{name}': operator {op_type} is not supported: {reason}", hint)

@@ -26,8 +26,9 @@ def wilson(correct: int, samples: int, z: float = 1.959963984540054) -> tuple[fl
 def top1(output: np.ndarray) -> np.ndarray:
     """Return the class of each sample of outputs ``(N, classes)``; of dense outputs, the class at each position.
 
-    Where there is one output only, nothing was chosen: -1, as for an answer that is not known.
+    Where there is one output only, also ``(N,)``, nothing was chosen: -1, as for an answer that is not known.
     """
+    output = output if output.ndim > 1 else output[:, None]
     chosen = np.asarray(output.argmax(1), np.int32)
     return chosen if output.shape[1] > 1 else chosen - 1
 

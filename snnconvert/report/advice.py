@@ -3,12 +3,13 @@
 The first rule that holds speaks:
 
 1.  a layer is zero on every sample, in the ANN too: the calibration data do not fit;
-2.  the evaluation set fares much worse than the calibration set: the same;
-3.  the total is under SMALL: nothing to change;
-4.  the neuron's rate is not the rectified current: another neuron;
-5.  a layer may not fire at all in T steps: less waiting;
-6.  one step of one bit: it cannot carry an activation;
-7.  the largest of the three causes: what helps against it, less what is there already.
+2.  averages in the place of max pools change the ANN's own outputs: other pools;
+3.  the evaluation set fares much worse than the calibration set: the calibration data do not fit;
+4.  the total is under SMALL: nothing to change;
+5.  the neuron's rate is not the rectified current: another neuron;
+6.  a layer may not fire at all in T steps: less waiting;
+7.  one step of one bit: it cannot carry an activation;
+8.  the largest of the three causes: what helps against it, less what is there already.
 """
 
 import math
@@ -39,8 +40,12 @@ def advice(
     recipe: Recipe,
     network: SpikingNetwork,
     evaluated: float | None,
+    averaged: float | None = None,
 ) -> str:
-    """Return the sentence for a ``diagnosis`` of metrics.json; ``evaluated`` is the evaluation set's output error."""
+    """Return the sentence for a ``diagnosis`` of metrics.json; ``evaluated`` is the evaluation set's output error.
+
+    ``averaged`` is that of averages in the place of max pools, in the ANN; None where there are none.
+    """
     layers, errors = rows(diagnosis, "layers"), section(diagnosis, "output_error")
     total, t = number(errors.get("total")), network.schedule.steps
     unused = next((row for row in layers if number(row.get("unused")) == 1), None)
@@ -49,6 +54,11 @@ def advice(
         return f"The {_layer(unused)} is zero on every calibration sample: {fit}."
     if total is None:
         return "Nothing can be said: the outputs of the network are zero, or not finite."
+    if averaged is not None and averaged > SMALL:
+        return (
+            f"Averages in the place of max pools change the outputs by {percent(averaged, 1)} before there is any "
+            "spike: take --max-pool exact, or a network that was trained with averages."
+        )
     off = f"at T = {count(t)} the outputs are off by {percent(total, 1)}"
     if evaluated is not None and evaluated > max(UNLIKE * total, total + ADDED):
         return (

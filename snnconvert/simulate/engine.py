@@ -156,7 +156,7 @@ class Simulator:
     def run(self, x: Tensor, steps: Sequence[int], stop_lead: float | None = None) -> Iterator[Readout]:
         """Present a batch ``(N, ...)`` as a constant current and yield a readout at each of the steps (ascending).
 
-        A network that takes events is given ``(N, T, ...)``, what arrives in each of its T steps.
+        A network that takes events is given ``(N, T, ...)``, what arrives in each of its T steps, times T.
 
         The tensors of a readout are the simulation's own: they change when the next one is asked for. With a
         ``stop_lead``, samples leave at the readout at which the best class leads the second by so much in the sum of

@@ -48,6 +48,16 @@ def test_a_verified_file_is_written(cli: Callable, bundle: Path, work: Path) -> 
     assert len(nir.read(work / "net.nir").nodes) == 8
 
 
+def test_a_late_readout_is_verified_over_all_of_its_steps(cli: Callable, job: list[str], work: Path) -> None:
+    assert cli(*job, "--readout-from", "4", "--out", "late_snn").status == 0
+
+    def spikes(to: str, out: str) -> set[int]:
+        result = cli("export", "late_snn", "--to", to, "--out", out, "--verify", "--json")
+        return {each["spikes"] for each in json.loads(result.out)["verified"] if isinstance(each, dict)}
+
+    assert spikes("nir", "net.nir") == spikes("onnx", "net.onnx")
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_residual_network_is_verified(cli: Callable, made: dict[str, Path], profile: str) -> None:
     arguments = ("--to", "nir", "--out", "r.nir", "--nir-profile", profile, "--verify", "--json")

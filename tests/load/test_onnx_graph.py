@@ -154,7 +154,7 @@ OPERATORS = {
     "sum with a constant that spreads": refuse("E123", "would spread it", "Sum", "c", weights={"c": noise(8, 1, 1)}),
     "quantised activations": Refusal(
         "E120",
-        "QuantizeLinear is not supported: it rounds activations",
+        "QuantizeLinear is not supported: it rounds activations, as spikes do",
         [make("QuantizeLinear", ["x", "s"], ["q"]), make("DequantizeLinear", ["q", "s"], ["y"])],
         {"s": np.float32(0.1)},
     ),

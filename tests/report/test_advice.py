@@ -45,13 +45,14 @@ def said(
     neuron: tuple[str, dict[str, Any]] = ("if", {}),
     curves: dict[str, Any] | None = None,
     evaluated: float | None = None,
+    averaged: float | None = None,
     **recipe: Any,
 ) -> str:
     chosen = make_neuron(*neuron)
     schedule = schedule or Schedule(8)
     network = spiking_network(NormalForm(GRAPH, {}), chosen, schedule=schedule)
     made = Recipe(**{"method": "percentile", "neuron": chosen, "schedule": schedule, **recipe})
-    sentence = advice(diagnosis, curves, made, network, evaluated)
+    sentence = advice(diagnosis, curves, made, network, evaluated, averaged)
     assert set(re.findall(r"--[a-z][-a-z]*", sentence)) <= OPTIONS, sentence
     assert sentence.endswith(".")
     assert "\n" not in sentence
@@ -122,3 +123,11 @@ def test_hostile_names_are_made_printable() -> None:
     diagnosis["layers"][3]["name"] = "a\x1b[2J\n" + "b" * 10_000
     sentence = said(diagnosis)
     assert "\x1b" not in sentence
+
+
+def test_averaged_pools_are_named_before_anything_else() -> None:
+    sentence = said(document(0.01, 0.01, 0.01), evaluated=0.9, averaged=0.87)
+    assert sentence.startswith(
+        "Averages in the place of max pools change the outputs by 87.0 % before there is any spike"
+    )
+    assert said(document(0.01, 0.01, 0.01), averaged=0.05).startswith("Nothing to change")

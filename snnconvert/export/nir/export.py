@@ -36,16 +36,17 @@ def nir_file(
         OutputError: the package nir is not installed (E404).
     """
     resets = sorted({n.reset for n in network.neurons.values() if isinstance(n, IntegrateAndFire)})
-    begins = network.schedule.readout_from
+    steps, begins = network.schedule.steps, network.schedule.readout_from
     about = {
         **source,
         "written_by": f"snnconvert {__version__}",
         "profile": profile,
-        "T": network.schedule.steps,
+        "T": steps,
+        "total_steps": steps + begins,
         "dt": 1.0,
         "reset": ", ".join(resets),
         "encoding": INPUTS[encoding],
-        "readout": f"the mean of the output over time steps, from step {begins} on",
+        "readout": f"the mean of the output over T = {steps} time steps, from step {begins} on",
         "readout_from": begins,
         "approximations": "; ".join(notes) or "none",
     }

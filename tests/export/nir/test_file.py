@@ -1,5 +1,6 @@
 """The file: what older readers need, and what is none."""
 
+import dataclasses
 import io
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,14 @@ def test_the_metadata_say_what_nir_does_not(spiking: Make) -> None:
     assert int(graph.metadata["T"]) == 5
     assert "mean of the output" in told["readout"]
     assert "net.onnx" in told["snnconvert"]
+
+
+def test_a_readout_that_begins_late_takes_more_steps_than_t(spiking: Make) -> None:
+    network = spiking(["chain"])
+    network = dataclasses.replace(network, schedule=dataclasses.replace(network.schedule, readout_from=3))
+    graph: Any = read_nir(nir_file(network, {}, "portable", [])[0], "net.nir")
+    assert [int(graph.metadata[name]) for name in ("T", "total_steps", "readout_from")] == [5, 8, 3]
+    assert str(graph.metadata["readout"]) == "the mean of the output over T = 5 time steps, from step 3 on"
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n" + bytes(100), np.random.default_rng(0).bytes(5000)])
