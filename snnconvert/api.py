@@ -5,7 +5,8 @@ from snnconvert import api, load_bundle
 bundle = api.convert("net.onnx", calib="calib.npz", eval="test.npz", out="net_snn", steps=[8, 16, 32])
 bundle.metrics["steps"][-1]["accuracy"]
 bundle = load_bundle("net_snn")
-for readout in bundle.simulate(x, steps=[8, 16]):  # x (N, ...), preprocessed
+x, labels = bundle.samples("more.npz")
+for readout in bundle.simulate(x, steps=[8, 16]):
     print(readout.estimate.argmax(1), readout.counts["relu1"].mean())
 bundle.evaluate("more.npz", steps=[8, 16])["steps"]
 """
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from snnconvert.config import build_job, set_path
 from snnconvert.conversion import Silent
+from snnconvert.data.samples import batches
 from snnconvert.errors import DataError, UsageError
 from snnconvert.exporting import Opened, Wish, open_bundle
 from snnconvert.exporting import export as export_bundle
@@ -66,11 +68,28 @@ class Bundle:
         """
         return self.opened.metrics
 
+    def samples(
+        self, data: str | Path | None = None, most: int | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+        """Return the first ``most`` samples of a set as :meth:`simulate` takes them, and their labels or None.
+
+        Preprocessed ``(N, ...)``, or of recordings ``(N, T, ...)``; of no ``data``, what the conversion evaluated.
+
+        Raises:
+            SnnError: the samples cannot be read, or do not fit.
+        """
+        evaluator = Evaluator(self.path)
+        dataset, indices, _ = evaluator.samples(None if data is None else _path("data", data))
+        indices = indices[:most]
+        how = evaluator.preprocessing, evaluator.shape, max(len(indices), 1)
+        found = [x for _, x in batches(dataset, indices, *how, steps=evaluator.bins)]
+        return np.concatenate(found), None if dataset.labels is None else dataset.labels[indices]
+
     def simulate(self, x: "NDArray[Any] | torch.Tensor", steps: int | Sequence[int]) -> Iterator[Readout]:
         """Run the engine on samples ``(N, ...)`` as training had them; yield a readout at each of the steps, ascending.
 
-        Nothing is preprocessed here: ``about["preprocess"]`` tells what was. All samples run together; of many, give
-        some hundreds at a time. A network of ``encoding="events"`` takes ``(N, T, ...)``: what arrives in each of its T
+        Nothing is preprocessed here: see :meth:`samples`. All samples run together; of many, give some hundreds at a
+        time. A network of ``encoding="events"`` takes ``(N, T, ...)``: what arrives in each of its T
         steps, times T, so that the mean over the steps is the sum of the recording.
 
         ``readout.estimate (N, ...)`` is the estimate of the ANN's output, ``readout.counts`` the spikes of each layer.

@@ -8,10 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from snnconvert.conversion import Progress
-from snnconvert.errors import OutputError, UsageError
+from snnconvert.errors import InternalError, ModelError, OutputError, UsageError
 from snnconvert.export.approximations import approximated
 from snnconvert.export.deployed import Deployed, read_step_model
+from snnconvert.export.metadata import metadata_of
 from snnconvert.export.nir.export import nir_file, verify_nir
 from snnconvert.export.nir.lowering import PROFILES, Profile
 from snnconvert.export.probes import exact_samples
@@ -21,6 +24,7 @@ from snnconvert.export.torch_module import IMPORTED, is_importable, run_module, 
 from snnconvert.export.verification import Agreement, expected_of, inexact, require_equal
 from snnconvert.export.window_model import window_model
 from snnconvert.load.onnx_file import MAX_BYTES
+from snnconvert.measure import step_work
 from snnconvert.network import SpikingNetwork
 from snnconvert.report.manifest import read_json, read_verified, verify_bundle
 from snnconvert.report.single_file import check_place, write_together
@@ -28,6 +32,8 @@ from snnconvert.report.single_file import check_place, write_together
 STEP_MODEL = "snn.onnx"
 SAMPLES = 4  # that a file is verified on
 STEPS = 64  # at most
+FEW = 8  # in which a step model is compared before it is written
+WORK = 2e10  # multiply-accumulates that this may take
 
 
 @dataclass(frozen=True)
@@ -157,6 +163,37 @@ def verified(
         if isinstance(compared, Agreement):
             found.append(compared)
     return [each.document() for each in found]
+
+
+def prove(network: SpikingNetwork, content: bytes, progress: Progress) -> None:
+    """Run a step model that is about to be written beside the engine, for a few steps of samples with exact sums.
+
+    Where sums are rounded, a difference is a warning. Where it would take too long, nothing is run, and that is told.
+
+    Raises:
+        InternalError: they differ, though every sum is exact (E912).
+    """
+    network = replace(network, encoding="constant")
+    steps = min(network.schedule.steps, FEW)
+    if network.decodes or SAMPLES * step_work(network) * (steps + network.latency) > WORK:
+        progress.detail(f"{STEP_MODEL} was not run beside the engine: rates are decoded, or it would take too long")
+        return
+    try:
+        samples = exact_samples(network, SAMPLES)
+    except ModelError as problem:
+        progress.detail(f"{STEP_MODEL} was not run beside the engine: {problem.message}")
+        return
+    about = metadata_of(onnx.load_model_from_string(content))
+    output, counts, _ = run_step_model(content, about, samples, steps + network.latency, STEP_MODEL)
+    expected = expected_of(network, samples, steps)
+    try:
+        agreement = require_equal(network, expected, f"{STEP_MODEL} in ONNX Runtime", output, counts)
+    except InternalError as problem:
+        if not inexact(network) and all(neuron.keeps_charge for neuron in network.neurons.values()):
+            raise
+        progress.warn(f"{problem.message}, more than rounding explains; export --verify tells more")
+        return
+    progress.detail(f"verified, {agreement}")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from snnconvert.data import (
 )
 from snnconvert.errors import LimitError, ModelError, OutputError, UsageError
 from snnconvert.evaluation import evaluate, evaluate_part, interpret
+from snnconvert.exporting import prove
 from snnconvert.fold import PASSES, MovePoolBeforeActivation, SplitCeilings, pools_averaged
 from snnconvert.graph import Equivalence, Graph, apply_passes, probe_samples, relative_error
 from snnconvert.load import Asked, load_model
@@ -66,6 +67,7 @@ def run(
         interpret(conversion, outcomes, device, progress)
         durations = {"convert": converted - started, "evaluate": time.time() - converted}
         files = bundle_files(conversion, outcomes)
+        prove(conversion.network, files["snn.onnx"], progress)
     publish(destination, files, run_record(command, started, durations, conversion.warnings, conversion.tried), force)
     if kept is not None:
         kept.done()

@@ -90,6 +90,16 @@ def test_refusals_are_those_of_the_command(made: "snnconvert.Bundle", sets: tupl
         made.simulate(samples(sets[1]), [4, 2])
 
 
+def test_samples_are_as_the_engine_takes_them(made: "snnconvert.Bundle", sets: tuple[Path, Path]) -> None:
+    x, labels = made.samples(sets[1])
+    assert np.array_equal(x, samples(sets[1]))
+    with np.load(sets[1]) as data:
+        assert np.array_equal(labels, data["labels"])
+    evaluated, _ = made.samples()
+    assert np.array_equal(evaluated, x)
+    assert len(made.samples(sets[1], 7)[0]) == 7
+
+
 @pytest.mark.parametrize("steps", [4, [np.int64(4)], np.array([4]), range(4, 5)])
 def test_steps_are_one_or_many_of_any_kind(made: "snnconvert.Bundle", sets: tuple[Path, Path], steps: object) -> None:
     assert [readout.t for readout in made.simulate(samples(sets[1]).tolist(), steps)] == [4]

@@ -635,3 +635,35 @@ def test_averages_in_the_place_of_max_pools_are_told_apart(tmp_path: Path) -> No
     assert conversion.metrics["diagnosis"]["sentence"].startswith(
         "Averages in the place of max pools change the outputs"
     )
+
+
+def test_the_exported_network_is_run_beside_the_engine(tmp_path: Path) -> None:
+    progress = Told()
+    run(build_job(document(samples=4), "test"), tmp_path / "x_snn", False, "test", progress)
+    assert any(
+        re.match("verified, snn.onnx in ONNX Runtime: .* spike counts .*, all equal", each) for each in progress.details
+    )
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_an_exported_network_that_is_another_one_is_noticed(
+    exact: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def doubled_weights(*given: Any) -> dict[str, bytes]:
+        files = bundle_files(*given)
+        model = onnx.load_model_from_string(files["snn.onnx"])
+        weight = max(model.graph.initializer, key=lambda each: len(each.raw_data))
+        weight.raw_data = (2 * onnx.numpy_helper.to_array(weight)).tobytes()
+        return files | {"snn.onnx": model.SerializeToString()}
+
+    monkeypatch.setattr(pipeline, "bundle_files", doubled_weights)
+    if not exact:
+        monkeypatch.setattr("snnconvert.exporting.inexact", lambda _: ["a mean of 49"])
+    progress, job = Told(), build_job(document(samples=4), "test")
+    if exact:
+        with pytest.raises(InternalError, match=r"E912.*snn.onnx in ONNX Runtime: .* spike counts differ"):
+            run(job, tmp_path / "x_snn", False, "test", progress)
+        assert list(tmp_path.iterdir()) == []
+    else:
+        run(job, tmp_path / "x_snn", False, "test", progress)
+        assert any("more than rounding explains" in warning for warning in progress.warnings)

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from snnconvert import load_bundle
+
 MODELS = Path(__file__).parents[2] / "models"
 
 
@@ -48,6 +50,10 @@ def test_evaluator_and_engine_agree_on_recordings(cli: Callable, job: list[str],
         for name in ("accuracy", "agreement", "spikes_per_sample", "synops_per_sample"):
             assert other[name] == pytest.approx(one[name], rel=1e-3), name
     assert told["cost"]["synaptic_operations"]["Effective_MACs"] > 0
+    x, labels = load_bundle("net").samples()  # as the engine takes them
+    (readout,) = load_bundle("net").simulate(x, 8)
+    accuracy = float((readout.estimate.argmax(1).numpy() == labels).mean())
+    assert accuracy == pytest.approx(told["steps"][1]["accuracy"], abs=0.04)
     assert cli("check", "net", "--baseline", "base.json", "--update", "--reason", "first").status == 1
     assert cli("check", "net", "--baseline", "base.json").status == 0
 
