@@ -152,14 +152,14 @@ TENSORS = {
     "26 empty": Case("E112", "is empty", of_weight(dims=[4, 0, 3, 3], raw_data=b"")),
     "26 empty and huge": Case("E112", "is empty", of_weight(dims=[0, 2**62, 2**62], raw_data=b"")),
     "27 unknown type": Case("E112", "unsupported type 999", of_weight(data_type=999)),
-    "27 no type": Case("E112", "unsupported type 0", of_weight(data_type=0)),
-    "27 complex": Case("E112", "unsupported type 14", of_weight(data_type=TensorProto.COMPLEX64)),
-    "28 text": Case("E112", "unsupported type 8", of_weight(data_type=TensorProto.STRING)),
+    "27 no type": Case("E112", "unsupported type UNDEFINED", of_weight(data_type=0)),
+    "27 complex": Case("E112", "unsupported type COMPLEX64", of_weight(data_type=TensorProto.COMPLEX64)),
+    "28 text": Case("E112", "unsupported type STRING", of_weight(data_type=TensorProto.STRING)),
     "28 sparse": Case("E112", "sparse", lambda model: model.graph.sparse_initializer.add()),
     "29 NaN": Case("E113", "tensor 'w' holds nan at (2, 1, 0, 2)", with_value(np.nan)),
     "29 infinity": Case("E113", "tensor 'w' holds inf at (2, 1, 0, 2)", with_value(np.inf)),
     "29 minus infinity": Case("E113", "tensor 'w' holds -inf at (2, 1, 0, 2)", with_value(-np.inf)),
-    "44 bfloat16 weight": Case("E112", "unsupported type 16", of_weight(data_type=TensorProto.BFLOAT16)),
+    "44 bfloat16 weight": Case("E112", "unsupported type BFLOAT16", of_weight(data_type=TensorProto.BFLOAT16)),
 }
 
 

@@ -161,6 +161,11 @@ def test_options_of_export_are_told(made: "snnconvert.Bundle", tmp_path: Path) -
         made.export("onnx", tmp_path / "net.onnx", approximate="max-pools")
 
 
+def test_a_readout_is_shown_in_a_line(made: "snnconvert.Bundle", sets: tuple[Path, Path]) -> None:
+    (readout,) = made.simulate(samples(sets[1]), 4)
+    assert repr(readout) == "Readout(t=4, samples=40, layers=2)"
+
+
 def test_other_names_are_no_attributes() -> None:
     with pytest.raises(AttributeError, match="no attribute 'load_bundles'"):
         _ = snnconvert.load_bundles

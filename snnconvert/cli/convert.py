@@ -94,7 +94,8 @@ class Convert(Grouped):
     "--stop",
     type=float,
     metavar="MARGIN",
-    help="A sample ends early, when its class leads by MARGIN times the mean lead of a step. [never]",
+    help="A sample ends at the first of --steps at which its class leads by MARGIN times the mean lead of a step. "
+    "[never]",
 )
 @click.option(
     "--percentile",

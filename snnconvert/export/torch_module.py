@@ -49,6 +49,7 @@ class SpikingNetwork(torch.nn.Module):
 
     steps = {steps}
     encoding = {encoding}
+    shape = {shape}  # of a sample
 
     def __init__(self, weights=None):
         super().__init__()
@@ -83,6 +84,9 @@ class SpikingNetwork(torch.nn.Module):
 
         ``state``, an empty dict, is left with the potentials behind the last step.
         """
+        if tuple(x.shape[{ahead}:]) != self.shape or not x.is_floating_point():
+            got = f"{{tuple(x.shape)}}, {{x.dtype}}"
+            raise ValueError(f"x: expected floats {samples} with samples of {{self.shape}}, got {{got}}")
         state, total = {{}} if state is None else state, 0
         for t in range(steps + {latency}):
             output = self.step({now}, state, t)
@@ -93,9 +97,10 @@ class SpikingNetwork(torch.nn.Module):
 
 
 INPUTS: Mapping[Encoding, Mapping[str, str]] = {
-    "constant": {"samples": "(N, ...)", "presented": "a constant current", "now": "x"},
+    "constant": {"samples": "(N, ...)", "ahead": "1", "presented": "a constant current", "now": "x"},
     "events": {
         "samples": "(N, steps, ...)",
+        "ahead": "2",
         "presented": "what arrives in each, times T",
         "now": "x[:, t] if t < x.shape[1] else torch.zeros_like(x[:, 0])",
     },
@@ -132,6 +137,7 @@ def torch_files(
         output=written.values[network.graph.output],
         latency=network.latency,
         encoding=repr(encoding),
+        shape=repr(tuple(network.graph.input_shape)),
         **INPUTS[encoding],
     )
     return text.encode(), weights

@@ -254,7 +254,9 @@ def decode(tensor: TensorProto, where: str, name: str, beside: Beside | None = N
     """
     what = f"{where}: tensor '{name}'"
     if tensor.data_type not in TYPES:
-        raise ModelError("E112", f"{what} has the unsupported type {tensor.data_type}", "export in float32")
+        known = tensor.data_type in TensorProto.DataType.values()
+        kind = TensorProto.DataType.Name(tensor.data_type) if known else str(tensor.data_type)
+        raise ModelError("E112", f"{what} has the unsupported type {kind}", "export in float32")
     if any(size < 0 for size in tensor.dims):
         raise ModelError("E112", f"{what} has a negative dimension", AGAIN)
     count = math.prod(tensor.dims)

@@ -51,6 +51,9 @@ class Readout:
     samples: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     settled: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
+    def __repr__(self) -> str:
+        return f"Readout(t={self.t}, samples={len(self.output)}, layers={len(self.counts)})"
+
     @property
     def estimate(self) -> Tensor:
         """What the spikes so far say of the ANN's output."""

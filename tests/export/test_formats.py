@@ -139,6 +139,15 @@ def test_a_module_is_the_engines(nets: ModuleType, block: str, pooling: Pooling,
     require_engines(network, *run_module(text, weights, quarters(network), STEPS)[:2])
 
 
+def test_a_module_tells_what_it_takes(nets: ModuleType) -> None:
+    network = spiking(nets.recipe(["chain"], dyadic=True), IntegrateAndFire())
+    text, weights = torch_files(network, {}, "net")
+    x = quarters(network)
+    for wrong in (x[0], x.flip(1).permute(0, 2, 3, 1)[..., :1], (x * 4).to(torch.uint8)):
+        with pytest.raises(ValueError, match=r"x: expected floats \(N, \.\.\.\) with samples of \(2, 9, 9\), got "):
+            run_module(text, weights, wrong, STEPS)
+
+
 def test_a_module_begins_its_readout_where_the_network_does(nets: ModuleType) -> None:
     network = spiking(nets.recipe(["chain"], dyadic=True), IntegrateAndFire(), "exact", Schedule(4, readout_from=2))
     text, weights = torch_files(network, {}, "net")
