@@ -9,7 +9,7 @@ from snnconvert.checkpoints import AGAIN, BROKEN, BY_SAMPLE, Arrays, Checkpoints
 from snnconvert.conversion import Conversion, Progress, class_count, operations
 from snnconvert.costing import cost_of_conversion
 from snnconvert.errors import ModelError
-from snnconvert.explanation import Explanation, Subject, explain
+from snnconvert.explanation import Explanation, explain
 from snnconvert.measure import Answers, LayerErrors, Outcomes, top1
 from snnconvert.network import whole
 from snnconvert.simulate import Simulator
@@ -204,19 +204,9 @@ def evaluate_part(
 
 def explained(conversion: Conversion, device: torch.device, progress: Progress) -> Explanation:
     """Return where the error comes from, what to change, and the three curves."""
-    subject = Subject(
-        conversion.job,
-        conversion.statistics,
-        conversion.normal,
-        conversion.network,
-        conversion.calib,
-        class_count(conversion.folded) is not None,
-        device,
-    )
     stops = conversion.network.stop_lead is not None  # then outputs are those of fewer steps, which explains them
     evaluated = None if stops else conversion.metrics["steps"][-1]["output_error"]
-    averaged = _averaged(conversion)
-    return explain(subject, evaluated, averaged, lambda samples: progress.stage("diagnose", samples), progress.advance)
+    return explain(conversion, device, evaluated, _averaged(conversion), progress)
 
 
 def _averaged(conversion: Conversion) -> float | None:

@@ -261,7 +261,7 @@ def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]
         notes.append(f"no --eval: of one set, {len(calib)} samples calibrate and {len(evaluation)} others evaluate")
     elif doubles := shared(calib, evaluation):
         warnings.append(f"W205: {doubles} of {len(evaluation)} evaluation samples are in the calibration set too")
-    if classes is None or classes == 1:
+    if classes is None:
         told = "" if evaluation.dataset.labels is None else ", and labels are not used"
         notes.append(f"the outputs are no classes: their distance to the ANN's stands in for accuracy{told}")
     elif evaluation.dataset.labels is None:

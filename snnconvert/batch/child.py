@@ -19,7 +19,7 @@ from snnconvert.checkpoints import Checkpoints
 from snnconvert.config import Job
 from snnconvert.conversion import Silent
 from snnconvert.errors import LimitError, OutputError, SnnError
-from snnconvert.memory import ran_out
+from snnconvert.memory import load_libraries, ran_out
 from snnconvert.report.manifest import verify_bundle
 from snnconvert.report.text import printable
 
@@ -84,6 +84,7 @@ def confine(task: Task) -> None:
         os.dup2(descriptor, standard)
     faulthandler.enable(2)
     if task.memory is not None and task.job["device"] == "cpu":  # a GPU's driver maps more than it uses
+        load_libraries()
         resource.setrlimit(resource.RLIMIT_DATA, (task.memory, task.memory))
 
 

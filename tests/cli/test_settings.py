@@ -79,6 +79,7 @@ def test_every_option_may_come_from_the_environment(
         "TRUST_MODEL": "true",
         "SKIP_BAD": "2",
         "WORKERS": "3",
+        "MAX_MEMORY": "8G",
         "RESET": "zero",
         "INITIAL_POTENTIAL": "0.25",
         "BATCH_SIZE": "7",
@@ -124,6 +125,7 @@ def test_every_option_may_come_from_the_environment(
         "seed": 3,
         "skip_bad": 2,
         "workers": 3,
+        "max_memory": 8_000_000_000,
         "device": "cpu",
     }
 
