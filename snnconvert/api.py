@@ -136,9 +136,9 @@ class Bundle:
         known = [each.name for each in fields(Wish) if each.name not in ("to", "out")]
         if unknown := [name for name in options if name not in known]:
             raise UsageError("E003", f"export: unknown option '{unknown[0]}'", did_you_mean(unknown[0], known))
-        if isinstance(options.get("approximate"), str):
-            options["approximate"] = [options["approximate"]]
-        options |= {name: tuple(options[name]) for name in ("approximate",) if name in options}
+        if "approximate" in options:
+            given = options["approximate"]
+            options["approximate"] = (given,) if isinstance(given, str) else tuple(given)
         return export_bundle(self.path, Wish(to, Path(out), **options), Aloud())
 
 
@@ -182,6 +182,8 @@ def convert(
     document: dict[str, Any] = {"model": _path("model", model), "calib": {"path": _path("calib", calib)}}
     for name, value in options.items():
         path = OPTION_PATHS.get(name)
+        if path is not None and value is None:  # the default
+            continue
         if path is None:
             hint = did_you_mean(name, [*OPTION_PATHS])
             raise UsageError("E003", f"convert: unknown option '{name}'", f"{hint}; set={{...}} has others")
@@ -204,8 +206,11 @@ def _path(what: str, value: object) -> str:
 
 
 def _steps(steps: Any) -> list[int]:
-    """Return numbers of steps, of one or many."""
-    return [int(step) for step in np.atleast_1d(np.asarray(steps, np.int64))]
+    """Return numbers of steps, of one or many (UsageError E003: they are no whole numbers)."""
+    found = np.atleast_1d(np.asarray(steps))
+    if found.size and (found.ndim != 1 or found.dtype.kind not in "iu"):
+        raise UsageError("E003", f"steps: expected whole numbers, got {str(steps)[:80]}")
+    return [int(step) for step in found]
 
 
 def _plain(value: Any) -> Any:

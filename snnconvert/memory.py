@@ -23,8 +23,8 @@ def quantity(value: object, units: dict[str, int]) -> float | None:
     """Read a number with a unit, such as 8G, or a plain one; None is nothing (ValueError: it is neither)."""
     if value is None:
         return None
-    if type(value) in (int, float):
-        return float(value)  # type: ignore[arg-type]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
     number = r"([0-9]{1,12}(?:\.[0-9]{1,6})?)"
     found = re.fullmatch(f"{number}([{''.join(units)}])", value) if isinstance(value, str) else None
     if found is None:

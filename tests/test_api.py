@@ -106,6 +106,15 @@ def test_steps_are_one_or_many_of_any_kind(made: "snnconvert.Bundle", sets: tupl
     assert [row["t"] for row in made.evaluate(sets[1], steps)["steps"]] == [4]
 
 
+@pytest.mark.parametrize("steps", [2.5, [1, 2.5], "4", [[1, 2]], [True]])
+def test_steps_that_are_no_whole_numbers_are_refused(
+    made: "snnconvert.Bundle", sets: tuple[Path, Path], steps: object
+) -> None:
+    for run in (lambda: made.simulate(samples(sets[1]), steps), lambda: made.evaluate(sets[1], steps)):
+        with pytest.raises(UsageError, match=r"E003.*steps: expected whole numbers, got "):
+            run()
+
+
 def test_options_are_those_of_the_command(sets: tuple[Path, Path], tmp_path: Path) -> None:
     bundle = convert(
         MODELS / "digits_mlp.onnx",
@@ -117,6 +126,7 @@ def test_options_are_those_of_the_command(sets: tuple[Path, Path], tmp_path: Pat
         calib_samples=20,
         eval_samples=np.int64(10),
         input_shape=None,
+        seed=None,
         neuron="if-multi",
         correct=[],
         set={"neuron.k": 3},

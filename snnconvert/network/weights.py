@@ -107,11 +107,8 @@ def _unit(node: Node, graph: Graph, inputs: Sequence[Tensor | None]) -> Tensor |
         if of_outputs is None:
             return None
         apart = [1] * (rank - 1)
-        return (
-            finest * of_outputs.reshape(*apart, -1)
-            if isinstance(operator, Linear)
-            else (finest * of_outputs.reshape(-1, *apart))
-        )
+        last = isinstance(operator, Linear)  # the axis of its outputs
+        return finest * (of_outputs.reshape(*apart, -1) if last else of_outputs.reshape(-1, *apart))
     if isinstance(operator, AveragePool):
         padded = any((*operator.window.before, *operator.window.after, *operator.extension))
         if padded and not operator.count_padding:  # windows of several sizes
