@@ -90,13 +90,13 @@ def _converted(target: Path, entry: Entry, request: Request, progress: "Progress
 
 def _require_samples(job: Job, entry: Entry, target: Path, request: Request) -> None:
     """Refuse other samples than the baseline's before a network is converted (DataError E201)."""
-    from snnconvert.data import Preprocessing, select  # late, as above
+    from snnconvert.data import DECODING, Preprocessing, select  # late, as above
 
     before = read_predictions(request.baseline, entry)
     if before is not None:
         sets = (job.calib.path, job.calib.samples), (job.eval.path, job.eval.samples)
         as_stored = Preprocessing.parse(None), ()
-        _, evaluation = select(*sets, job.seed, *as_stored, workers=job.workers, skip_bad=job.skip_bad)
+        _, evaluation = select(*sets, job.seed, *as_stored, workers=DECODING, skip_bad=job.skip_bad)
         require_samples(before.ids, evaluation.ids, str(target), str(request.baseline), request.partial)
 
 

@@ -109,8 +109,8 @@ class Job(Options):
 
     ``input_shape`` is of one sample, ``output_name`` one of several outputs; both None where the model file tells.
     ``neuron`` holds parameters of the neuron model ``convert.neuron``. ``skip_bad`` images that cannot be read are
-    passed over; ``plots`` are pictures beside the report; ``workers`` threads decode images, and ``max_memory`` bytes
-    may be taken: neither changes a result.
+    passed over; ``plots`` are pictures beside the report; ``workers`` processes evaluate side by side, each of
+    which may take ``max_memory`` bytes: neither changes a result.
     """
 
     model: str
@@ -126,7 +126,7 @@ class Job(Options):
     trace: TraceOptions = TraceOptions()
     seed: int = 0
     skip_bad: Annotated[int, Field(ge=0)] = 0
-    workers: Annotated[int, Field(ge=0, le=64)] = 2
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
     max_memory: Annotated[int | None, WithJsonSchema({"type": ["string", "integer", "null"]})] = None
     device: str = "auto"
 

@@ -1,107 +1,25 @@
 """Simulates the evaluation set batch by batch; parts of it may have been measured by other processes."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 
-from snnconvert.checkpoints import AGAIN, BROKEN, BY_SAMPLE, Arrays, Checkpoints
-from snnconvert.conversion import Conversion, Progress, class_count, operations
+from snnconvert.bench import Bench, pieces
+from snnconvert.checkpoints import AGAIN, BROKEN, Arrays, Checkpoints
+from snnconvert.conversion import Conversion, Progress, operations
 from snnconvert.costing import cost_of_conversion
-from snnconvert.errors import ModelError
+from snnconvert.errors import UsageError
 from snnconvert.explanation import Explanation, explain
-from snnconvert.measure import Answers, LayerErrors, Outcomes, top1
-from snnconvert.network import whole
-from snnconvert.simulate import Simulator
+from snnconvert.measure import Outcomes, top1
 from snnconvert.tracing import trace
+from snnconvert.workers import Measure, measuring
 
 BY_CHANCE = 0.1  # over the share of one class, that an accuracy may have without anything learnt
 CLEARLY = 0.05  # of samples, that more must be right on another scale
 LOOKED_AT = 16  # samples on which averaged pools are compared
 TRIED = 64  # samples that are brought to another scale, to see whether it suits the ANN better
-
-
-class Sums:
-    """What the samples so far amount to: ``outcomes`` and ``layers``, of ``labelled`` samples or others."""
-
-    def __init__(self, outcomes: Outcomes, layers: LayerErrors, labelled: bool) -> None:
-        self.outcomes, self.layers = outcomes, layers
-        self._form = self.state()
-        if labelled:
-            self._form["labels"] = np.zeros(0, np.int64)
-
-    def state(self) -> Arrays:
-        """Return all that was gathered."""
-        return {**self.outcomes.state(), **self.layers.state()}
-
-    def merge(self, state: Arrays) -> None:
-        """Add what other sums gathered of the samples that come next; all of it, or nothing.
-
-        Raises:
-            ValueError: they are no sums of this network and set of samples.
-        """
-        if state.keys() != self._form.keys():
-            raise ValueError(f"{[*self._form]} expected, got {[*state]}")
-        for name, array in self._form.items():
-            found, axis = state[name], BY_SAMPLE.get(name)
-            shape = list(found.shape)
-            if axis is not None and found.ndim == array.ndim:
-                if shape[axis] not in (int(state["samples"]), array.shape[axis]):
-                    raise ValueError(f"{name}: {shape[axis]} samples of {int(state['samples'])}")
-                shape[axis] = array.shape[axis]
-            if shape != [*array.shape] or found.dtype != array.dtype:
-                raise ValueError(f"{name}: {array.dtype} {array.shape} expected, got {found.dtype} {found.shape}")
-        self.outcomes.merge(state)
-        self.layers.merge(state)
-
-
-class Bench:
-    """A converted network and the one that it came from, side by side."""
-
-    def __init__(self, conversion: Conversion, device: torch.device) -> None:
-        self._conversion = conversion
-        self._device = device
-        self._simulator = Simulator(conversion.network, device)
-        self._ann = conversion.folded.mapped(lambda tensor: tensor.to(device))
-        self._axes = {name: layer.axis for name, layer in conversion.statistics.layers.items()}
-
-    def sums(self) -> Sums:
-        """Return the sums of no samples."""
-        network, steps = self._conversion.network, self._conversion.job.convert.steps
-        classes = class_count(self._conversion.folded)
-        outcomes = Outcomes(steps, classes, network.schedule_document)
-        labelled = self._conversion.evaluation.labels is not None and classes is not None
-        return Sums(outcomes, LayerErrors(network, self._axes), labelled)
-
-    def measure(self, batch: np.ndarray, first: int) -> Sums:
-        """Run a batch, as the engine takes it, which begins at the sample ``first``; return what it amounts to.
-
-        Added up in the order of the samples, these sums have the same bits wherever each was measured.
-
-        Raises:
-            InternalError: an output is no number (E911).
-            ModelError: one of the ANN's own is none (E117).
-        """
-        network, sums = self._conversion.network, self.sums()
-        x = torch.from_numpy(batch).to(self._device)
-        given = whole(x, network.encoding)
-        expected = self._conversion.loaded.reference.run(given.cpu().numpy())
-        wrong = ~np.isfinite(expected).reshape(len(expected), -1).all(1)
-        if wrong.any():
-            raise ModelError(
-                "E117",
-                f"evaluation sample {first + int(wrong.argmax())}: the ANN's own output is NaN or infinite",
-                "is the sample scaled as in training? if so, the network itself overflows",
-            )
-        answers = Answers(self._conversion.job.convert.steps, expected)
-        for readout in self._simulator.run(x, self._conversion.job.convert.steps, network.stop_lead):
-            ended = answers.add(network, readout)
-            if ended.any():
-                rates = {name: readout.rates[name][torch.from_numpy(ended)] for name in network.neurons}
-                sums.layers.add(self._ann, given[readout.samples[ended]], rates)
-        labels = self._conversion.evaluation.labels
-        answers.give(sums.outcomes, None if labels is None else labels[first : first + len(batch)])
-        return sums
 
 
 def evaluate(
@@ -111,7 +29,8 @@ def evaluate(
 
     What is kept of an earlier run, or of parts by other processes, is taken over; no bit depends on that.
     """
-    chosen, bench = conversion.evaluation.in_time(conversion.network.bins), Bench(conversion, device)
+    chosen, bench = conversion.evaluation.in_time(conversion.network.bins), Bench.of(conversion, device)
+    size = conversion.job.eval.batch_size
     kept = (kept or Checkpoints()).of(conversion.network.digest)
     sums, parts, before = bench.sums(), kept.parts(progress.warn), kept.state(progress.warn)
     progress.stage("evaluate", len(chosen))
@@ -127,14 +46,16 @@ def evaluate(
             progress.advance(sums.outcomes.samples - done)
 
     take_over([] if before is None else [before])
-    while (done := sums.outcomes.samples) < len(chosen):
-        if done in parts:
-            take_over(parts.pop(done))
-            continue
-        stop = min((start for start in parts if start > done), default=len(chosen))
-        for batch in chosen.between(done, stop).batches(conversion.job.eval.batch_size, progress.advance):
-            sums.merge(bench.measure(batch, sums.outcomes.samples).state())
-            kept.keep(sums.state)
+    with _measuring(conversion, bench, len(chosen) - sums.outcomes.samples) as measure:
+        while (done := sums.outcomes.samples) < len(chosen):
+            if done in parts:
+                take_over(parts.pop(done))
+                continue
+            stop = min((start for start in parts if start > done), default=len(chosen))
+            for state in measure(pieces(chosen, done, stop, size)):
+                sums.merge(state)
+                kept.keep(sums.state)
+                progress.advance(int(state["samples"]))
     conversion.metrics = {
         **sums.outcomes.document(operations(conversion)),
         "layers": sums.layers.rows(),
@@ -147,6 +68,14 @@ def evaluate(
         conversion.warnings.append(doubt)
         progress.warn(doubt)
     return sums.outcomes
+
+
+def _measuring(conversion: Conversion, bench: Bench, samples: int) -> AbstractContextManager[Measure]:
+    """Return what measures that many samples, by no more processes than there are batches (UsageError E003: a GPU)."""
+    job = conversion.job
+    if job.workers > 1 and bench.device.type != "cpu":
+        raise UsageError("E003", "--workers: processes share processors, not a GPU", "--device cpu, or --workers 1")
+    return measuring(bench, min(job.workers, -(-samples // job.eval.batch_size)), job.max_memory)
 
 
 def interpret(conversion: Conversion, outcomes: Outcomes, device: torch.device, progress: Progress) -> None:
@@ -194,11 +123,12 @@ def evaluate_part(
     start, stop = (min(len(chosen), each * batches // parts * size) for each in (number, number + 1))
     if start == stop:
         return
-    bench, states, at = Bench(conversion, device), [], start
+    bench, states = Bench.of(conversion, device), []
     progress.stage("evaluate", stop - start)
-    for batch in chosen.between(start, stop).batches(size, progress.advance):
-        states.append(bench.measure(batch, at).state())
-        at += len(batch)
+    with _measuring(conversion, bench, stop - start) as measure:
+        for state in measure(pieces(chosen, start, stop, size)):
+            states.append(state)
+            progress.advance(int(state["samples"]))
     kept.of(conversion.network.digest).keep_part(number, parts, start, states)
 
 

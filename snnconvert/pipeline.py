@@ -16,6 +16,7 @@ from snnconvert.config import Job
 from snnconvert.conversion import Conversion, Progress, class_count
 from snnconvert.convert import dead_layers
 from snnconvert.data import (
+    DECODING,
     Preprocessing,
     Selection,
     folder_of,
@@ -248,7 +249,7 @@ def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]
     preprocessing = Preprocessing.parse(job.preprocess)
     sets = ((job.calib.path, job.calib.samples), (job.eval.path, job.eval.samples))
     calib, evaluation = select(
-        *sets, job.seed, preprocessing, graph.input_shape, workers=job.workers, skip_bad=job.skip_bad
+        *sets, job.seed, preprocessing, graph.input_shape, workers=DECODING, skip_bad=job.skip_bad
     )
     warnings += [f"left out: {what}" for what in (*calib.skipped, *evaluation.skipped)]
     classes = class_count(graph)

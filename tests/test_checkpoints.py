@@ -9,12 +9,12 @@ import torch
 from onnx import helper
 
 from snnconvert import checkpoints, pipeline
+from snnconvert.bench import Bench, Piece, Sums
 from snnconvert.calibrate import ActivationStatistics, from_arrays, to_arrays
 from snnconvert.checkpoints import Arrays, Checkpoints
 from snnconvert.config import Job, build_job
 from snnconvert.conversion import Silent
 from snnconvert.errors import OutputError
-from snnconvert.evaluation import Bench, Sums
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -217,9 +217,9 @@ def measured_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     measure = Bench.measure
 
-    def counting(self: Bench, batch: np.ndarray, first: int) -> Sums:
-        found.append(first)
-        return measure(self, batch, first)
+    def counting(self: Bench, piece: Piece) -> Sums:
+        found.append(piece.first)
+        return measure(self, piece)
 
     monkeypatch.setattr(Bench, "measure", counting)
     return found

@@ -290,7 +290,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "trace.neurons": [],
         "seed": 0,
         "skip_bad": 0,
-        "workers": 2,
+        "workers": 1,
         "max_memory": None,
         "device": "auto",
     }

@@ -43,6 +43,8 @@ LAYERS = [
     "costing",
     "checkpoints",
     "tracing",
+    "bench",
+    "workers",
     "evaluation",
     "pipeline",
     "inspection",

@@ -133,7 +133,7 @@ class Convert(Grouped):
 )
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Samples simulated together. [16]")
 @click.option("--skip-bad", type=click.IntRange(0), metavar="N", help="Pass over up to N unreadable images. [0]")
-@click.option("--workers", type=click.IntRange(0, 64), metavar="N", help="Threads that decode images. [2]")
+@click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Processes that evaluate side by side. [1]")
 @click.option(
     "--max-memory", metavar="SIZE", help="Take no more, such as 4G, and end with 7 where that is too little. [all]"
 )

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from snnconvert.convert.recipe import Recipe
 from snnconvert.graph import Graph
+from snnconvert.measure.totals import squared
 from snnconvert.network import SpikingNetwork, whole
 from snnconvert.neurons import Neuron, make_neuron
 from snnconvert.operators.activation import ceiling_of
@@ -117,8 +118,8 @@ def _measured(recipe: Recipe, network: SpikingNetwork, x: Tensor, expected: Tens
     for start in range(0, len(x), BATCH):
         batch = x[start : start + BATCH]
         (readout,) = simulator.run(batch, [recipe.schedule.steps])
-        distance += float((readout.estimate - expected[start : start + BATCH]).double().square().sum())
+        distance += squared(readout.estimate - expected[start : start + BATCH])
         for name, events in readout.events.items():
             synops += float((events.double().sum(0).cpu() * network.fan_out[name]).sum())
-    norm = float(expected.double().square().sum())
+    norm = squared(expected)
     return Trial(recipe, math.sqrt(distance / norm) if norm else 0.0, synops / len(x))

@@ -10,10 +10,11 @@ from snnconvert.data.natural import natural_shape
 from snnconvert.data.preprocessing import IMAGENET_PREPROCESSING, Preprocessing, layout
 from snnconvert.data.ranges import range_warning, value_range
 from snnconvert.data.samples import Dataset, batches, folder_of, open_dataset, sample_id, sample_ids
-from snnconvert.data.selection import Selection, select, shared
+from snnconvert.data.selection import DECODING, Selection, select, shared
 from snnconvert.data.split import split_half
 
 __all__ = [
+    "DECODING",
     "IMAGENET_PREPROCESSING",
     "Dataset",
     "Preprocessing",

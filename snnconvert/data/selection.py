@@ -1,5 +1,6 @@
 """Chooses, of the samples of one or two sets, those that calibrate and those that evaluate."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ from snnconvert.data.samples import Dataset, Each, batches, numbered, open_datas
 from snnconvert.data.split import limited, split_half
 from snnconvert.errors import HINTS, DataError
 
+DECODING = max(2, min(8, os.cpu_count() or 1))  # threads that decode images, where a whole set is read
 SKIP_HINT = "--skip-bad N leaves out up to N images that cannot be read"
 
 

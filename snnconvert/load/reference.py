@@ -1,5 +1,8 @@
 """The judge: ONNX Runtime on the user's graph, as we validated it and wrote it again, node for node."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -20,27 +23,42 @@ class Reference:
     def __init__(self, file: OnnxFile, graph_input: GraphInput, output: str) -> None:
         self._batch = graph_input.batch
         self._input = graph_input.name
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.add_session_config_entry("session.disable_prepacking", "1")  # it copies weights
         try:
             model, weights = rewritten(file, graph_input, output)
-            if len(model.graph.node) > MANY:
-                options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-            # they live as long as the session, which reads them in place
-            self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in weights.items()}
-            if weights:
-                options.add_external_initializers(list(self._weights), list(self._weights.values()))
-            for name, value in self._weights.items():  # or it keeps copies of them
-                options.add_initializer(name, value)
-            content = model.SerializeToString()
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._many = len(model.graph.node) > MANY
+            self._begin(model.SerializeToString(), weights)
         except Exception as problem:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
             raise ModelError(
                 "E116",
                 f"{file.path.name}: ONNX Runtime refuses the model ({_told(problem)})",
                 "onnx.checker.check_model(path, full_check=True) may tell more; export the network again",
             ) from None
+
+    def _begin(self, content: bytes, weights: Mapping[str, Array]) -> None:
+        """Open a session of the model ``content``, with the weights that lie beside it."""
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it keeps processors from others
+        options.add_session_config_entry("session.disable_prepacking", "1")  # it copies weights
+        if self._many:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self._content = content
+        # they live as long as the session, which reads them in place
+        self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in weights.items()}
+        if weights:
+            options.add_external_initializers(list(self._weights), list(self._weights.values()))
+        for name, value in self._weights.items():  # or it keeps copies of them
+            options.add_initializer(name, value)
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs to open the same session."""
+        weights = {name: value.numpy() for name, value in self._weights.items()}
+        return {key: value for key, value in vars(self).items() if key != "_session"} | {"_weights": weights}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._begin(state["_content"], state["_weights"])
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the outputs of ``(N, ...)``; a fixed batch is filled up with copies of the last sample."""

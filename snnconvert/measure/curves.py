@@ -12,7 +12,7 @@ from torch import Tensor
 
 from snnconvert.graph import Graph
 from snnconvert.measure.bound import bounded, reaches
-from snnconvert.measure.diagnosis import squared
+from snnconvert.measure.totals import squared
 from snnconvert.network import SpikingNetwork
 
 

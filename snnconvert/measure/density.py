@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from snnconvert.measure.totals import total
+
 BINS = 40  # as many a unit as T = 32 has levels
 MOST = 1.25  # activations and rates, in units of the scale, that are told apart; larger ones count at the edge
 
@@ -24,8 +26,8 @@ class Density:
         found = torch.bincount(places[0] * BINS + places[1], minlength=BINS * BINS)
         self.counts += found.reshape(BINS, BINS).cpu()
         a, r = a.double(), r.double()
-        one = torch.tensor(float(len(a)), dtype=torch.float64)
-        self._sums += torch.stack([each.sum().cpu() for each in (one, a, r, a * a, r * r, a * r)])
+        sums = [total(each) for each in (a, r, a * a, r * r, a * r)]
+        self._sums += torch.tensor([len(a), *sums], dtype=torch.float64)
 
     @property
     def correlation(self) -> float | None:

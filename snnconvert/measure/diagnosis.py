@@ -31,6 +31,7 @@ from torch import Tensor
 from snnconvert.graph import Graph
 from snnconvert.measure.bound import Reach, bounded, reaches, values_of
 from snnconvert.measure.density import Density
+from snnconvert.measure.totals import squared
 from snnconvert.network import SpikingNetwork
 
 CAUSES = ("clipping", "quantisation", "unevenness")
@@ -210,11 +211,6 @@ def downstream(graph: Graph, values: Mapping[str, Tensor], name: str, value: Ten
             inputs = [changed[each] if each in changed else values[each] for each in node.inputs]
             changed[node.name] = node.operator.evaluate(inputs)
     return changed.get(graph.output, values[graph.output])
-
-
-def squared(difference: Tensor) -> float:
-    """Return the sum of squares."""
-    return float(difference.double().square().sum())
 
 
 def _relative(distance: float, norm: float) -> float | None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from snnconvert.graph import Graph, Node
 from snnconvert.measure.bound import reaches
+from snnconvert.measure.totals import total
 from snnconvert.network import SpikingNetwork
 
 
@@ -34,12 +35,8 @@ class LayerErrors:
                 largest = scale * self._reaches[node.name].largest
                 rate = rates[node.name].to(activation)
                 estimate = rate * scale
-                self._sums[node.name] += torch.stack(
-                    [
-                        each.double().sum().cpu()
-                        for each in (rate, (estimate - activation).abs(), activation, activation > largest)
-                    ]
-                )
+                found = rate, (estimate - activation).abs(), activation, activation > largest
+                self._sums[node.name] += torch.tensor([total(each) for each in found], dtype=torch.float64)
                 others = [axis for axis in range(rate.ndim) if axis != self._axes[node.name] + 1]
                 self._spiked[node.name] += rate.sum(others).cpu() if others else rate.cpu()
 
