@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(VENV)/peers
 TOOLBOX := $(VENV)/toolbox
+TRITON := $(VENV)/triton
 
-.PHONY: demo test slow check gate fix bench peers toolbox docs wheel clean
+.PHONY: demo test slow interpreter check gate fix bench peers toolbox docs wheel clean
 
 demo: $(READY)  ## convert the embedded networks; ends with the tables and the path of a report
 	$(BIN)/snnconvert demo
@@ -16,6 +17,9 @@ test: $(READY)  ## everything but the slow tests
 
 slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+interpreter: $(TRITON)/.ready  ## the kernel for GPUs, in Triton's interpreter on this processor (Linux; 1 GB)
+	PYTHONPATH=$(TRITON) $(BIN)/python -m pytest tests/simulate/test_on_gpu.py
 
 check: $(READY)  ## style and types
 	$(BIN)/ruff check .
@@ -58,6 +62,10 @@ $(READY): pyproject.toml constraints.txt
 
 $(PEERS)/.ready: benchmarks/requirements.txt | $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(PEERS) -r $<
+	touch $@
+
+$(TRITON)/.ready: | $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(TRITON) triton==3.9.0
 	touch $@
 
 $(TOOLBOX)/.ready: benchmarks/toolbox.txt | $(READY)

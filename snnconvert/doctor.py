@@ -104,8 +104,14 @@ def _terminal() -> Finding:
 def _torch() -> Finding:
     import torch
 
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return Finding("torch", "ok", f"{torch.get_num_threads()} threads; {', '.join(gpus) or 'no GPU'}")
+    from snnconvert.simulate import on_gpu
+
+    gpus = [
+        f"{torch.cuda.get_device_name(index)}, blocks of steps "
+        + ("in one kernel" if on_gpu.works(torch.device("cuda", index)) else "by torch, as Triton does not run there")
+        for index in range(torch.cuda.device_count())
+    ]
+    return Finding("torch", "ok", f"{torch.get_num_threads()} threads; {'; '.join(gpus) or 'no GPU'}")
 
 
 def _onnxruntime() -> Finding:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from snnconvert.neurons import Neuron
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
+from snnconvert.simulate import on_gpu
 from snnconvert.simulate.buffers import Buffers
 
 
@@ -117,8 +118,8 @@ ALWAYS = Flow()
 class NeuronLayer(Layer):
     """A layer of neurons; on a CPU in float32 the integrate-and-fire step is fused, and spikes are bools.
 
-    ``bias`` is ``(rows, ...)`` and ``potential`` ``(...)`` of one sample, or None: see SpikingNetwork. Spikes of fused
-    steps are put into ``buffers``, if there are any.
+    On a GPU a block of steps is one kernel (on_gpu.py). ``bias`` is ``(rows, ...)`` and ``potential`` ``(...)`` of one
+    sample, or None: see SpikingNetwork. Spikes of fused steps are put into ``buffers``, if there are any.
     """
 
     def __init__(
@@ -138,9 +139,10 @@ class NeuronLayer(Layer):
         self.count = torch.zeros_like(self.state[0])
         self.events = self.count if neuron.spikes == "binary" else torch.zeros_like(self.count)
         self.bias = None if bias is None else bias.to(like)
-        self._one_bias: NDArray[np.float32] | None = None
+        self._one_bias: Tensor | None = None
         self._buffers = buffers
         self.fused = fused and self.fuses(neuron) and like.device.type == "cpu" and like.dtype == torch.float32
+        self._rule = on_gpu.rule_of(neuron) if fused and on_gpu.takes(neuron, like) else None
 
     @staticmethod
     def fuses(neuron: Neuron) -> bool:
@@ -157,6 +159,8 @@ class NeuronLayer(Layer):
     def advance(self, block: Tensor, steps: int, varying: bool, at: int = 0) -> Tensor:
         if self.fused:
             return self._advance_fused(ordered(as_floats(block)), steps, at)
+        if self._rule is not None:
+            return self._advance_on_gpu(self._rule, ordered(block), steps, at)
         sent = empty_like_block(self.state[0], steps)
         by_step = sent.view(steps, *self.state[0].shape)
         currents = block.view(steps, *self.state[0].shape) if varying else block.expand(steps, *self.state[0].shape)
@@ -183,6 +187,15 @@ class NeuronLayer(Layer):
         integrate_and_fire(flat(block, 1)[0], as_bytes(out), self.count[0].numel(), *self._steps(steps, at))
         return out
 
+    def _advance_on_gpu(self, rule: on_gpu.Rule, block: Tensor, steps: int, at: int) -> Tensor:
+        from snnconvert.simulate.kernels import take_steps  # Triton: only there where there is a GPU
+
+        sent, out = (self.state[1] if rule.signed else None), empty_like_block(self.state[0], steps)
+        events = None if self.events is self.count else self.events
+        states = on_gpu.States(self.state[0], self.count, sent, events)
+        take_steps(rule, states, block, self._bias_rows(steps, at), out, steps, _silent(steps, at))
+        return out
+
     def advance_by_events(
         self, current: "Arriving", inputs: Sequence[Tensor], steps: int, at: int = 0, flow: Flow = ALWAYS
     ) -> Tensor:
@@ -200,19 +213,26 @@ class NeuronLayer(Layer):
     def _steps(self, steps: int, at: int) -> FusedSteps:
         subtract = isinstance(self.neuron, IntegrateAndFire) and self.neuron.reset == "subtract"
         potential, counts = (flat(each, 1)[0] for each in (self.state[0], self.count))
-        return FusedSteps(self.bias_rows(steps, at), potential, counts, steps, max(0, min(-at, steps)), subtract)
+        return FusedSteps(self.flat_bias(steps, at), potential, counts, steps, _silent(steps, at), subtract)
 
-    def bias_rows(self, steps: int, at: int) -> NDArray[np.float32]:
-        """Return the bias of each step, flat ``(steps * elements of a sample)``; once if it is always the same."""
+    def flat_bias(self, steps: int, at: int) -> NDArray[np.float32]:
+        """Return :meth:`_bias_rows`, flat, and nothing for none."""
+        rows = self._bias_rows(steps, at)
+        return np.zeros(0, np.float32) if rows is None else flat(rows, 1)[0]
+
+    def _bias_rows(self, steps: int, at: int) -> Tensor | None:
+        """Return the bias of each step ``(steps, ...)`` of a sample; once ``(1, ...)`` if it is always the same."""
         if self.bias is None:
-            return np.zeros(0, np.float32)
+            return None
         shape = self.state[0].shape[1:]
-        if self._one_bias is not None:
-            return self._one_bias
         if len(self.bias) == 1:
-            one: NDArray[np.float32] = flat(ordered(self.bias.expand(1, *shape)), 1)[0]
-            self._one_bias = one
-            return one
+            if self._one_bias is None:
+                self._one_bias = ordered(self.bias.expand(1, *shape))
+            return self._one_bias
         rows = self.bias[[min(max(at + step, 0), len(self.bias) - 1) for step in range(steps)]]
-        found: NDArray[np.float32] = flat(ordered(rows.expand(steps, *shape)), 1)[0]
-        return found
+        return ordered(rows.expand(steps, *shape))
+
+
+def _silent(steps: int, at: int) -> int:
+    """Return how many of the steps from step ``at`` on are before the layer may fire."""
+    return max(0, min(-at, steps))

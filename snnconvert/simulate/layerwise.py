@@ -123,7 +123,7 @@ class LayerRun:
         for chunk, current in self.currents():
             count = chunk.stop - chunk.start
             scaled = current if self.amplitude is None else current / self.amplitude
-            layer = NeuronLayer(self.neuron, scaled[:count], self.run.fused, self.bias, self.potential)
+            layer = NeuronLayer(self.neuron, scaled[:count], self.run.in_one, self.bias, self.potential)
             yield chunk, layer.advance(scaled, last - first, len(current) != count, at).to(scaled), layer
 
     def mean_spikes(self) -> Tensor:
@@ -142,7 +142,7 @@ class LayerRun:
                 layer = NeuronLayer(self.neuron, current[: chunk.stop - chunk.start], True, self.bias, self.potential)
                 arrays = (flat(each, 1)[0] for each in (ordered(current), layer.state[0], total))
                 currents, potentials, sums = arrays
-                biases, silent = layer.bias_rows(len(total), 0), last - first - len(total)
+                biases, silent = layer.flat_bias(len(total), 0), last - first - len(total)
                 sum_spikes(currents, biases, potentials, sums, total[0].numel(), last - first, silent)
             return total / self.run.samples
         for chunk, sent, _ in self.fire():
@@ -182,6 +182,7 @@ class Layerwise:
         self.network = network
         self.graph = network.graph.mapped(lambda tensor: channels_last(tensor.to(x.device)))
         self.operators: dict[str, Operator] = {}
+        self.in_one = fused  # a block of steps of a layer of neurons
         self.fused = fused and x.device.type == "cpu"
         self.device = x.device
         self.kept_bytes, self.kept_limit = 0, min(KEPT, allowed() // SHARE)
