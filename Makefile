@@ -18,7 +18,7 @@ test: $(READY)  ## everything but the slow tests
 slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-interpreter: $(TRITON)/.ready  ## the kernel for GPUs, in Triton's interpreter on this processor (Linux; 1 GB)
+interpreter: $(TRITON)/.ready  ## the kernel for GPUs, in Triton's interpreter on this processor (the Triton of torch 2.13; Linux, 1 GB)
 	PYTHONPATH=$(TRITON) $(BIN)/python -m pytest tests/simulate/test_on_gpu.py
 
 check: $(READY)  ## style and types
@@ -65,7 +65,7 @@ $(PEERS)/.ready: benchmarks/requirements.txt | $(READY)
 	touch $@
 
 $(TRITON)/.ready: | $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(TRITON) triton==3.9.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(TRITON) triton==3.7.1
 	touch $@
 
 $(TOOLBOX)/.ready: benchmarks/toolbox.txt | $(READY)

@@ -110,7 +110,7 @@ class Job(Options):
     ``input_shape`` is of one sample, ``output_name`` one of several outputs; both None where the model file tells.
     ``neuron`` holds parameters of the neuron model ``convert.neuron``. ``skip_bad`` images that cannot be read are
     passed over; ``plots`` are pictures beside the report; ``workers`` processes evaluate side by side, each of
-    which may take ``max_memory`` bytes: neither changes a result.
+    which may take ``max_memory`` bytes: neither changes an answer.
     """
 
     model: str

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from snnconvert import __version__
+from snnconvert.processes import processors
 
 SCHEMA = "snnconvert/doctor/1"
 ROOM = 2**28  # bytes that a bundle of a large network may take
@@ -52,12 +53,8 @@ def examine(folder: Path) -> dict[str, Any]:
 
 
 def _python() -> Finding:
-    told = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {_cores()} cores"
+    told = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {processors()} cores"
     return Finding("Python", "ok" if sys.version_info >= (3, 11) else "FAIL", told)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _packages() -> list[Finding]:
@@ -106,11 +103,11 @@ def _torch() -> Finding:
 
     from snnconvert.simulate import on_gpu
 
-    gpus = [
-        f"{torch.cuda.get_device_name(index)}, blocks of steps "
-        + ("in one kernel" if on_gpu.works(torch.device("cuda", index)) else "by torch, as Triton does not run there")
-        for index in range(torch.cuda.device_count())
-    ]
+    gpus = []
+    for index in range(torch.cuda.device_count()):
+        trouble = on_gpu.trouble(torch.device("cuda", index))
+        told = "blocks of steps in one kernel" if trouble is None else f"steps by torch, more slowly: {trouble}"
+        gpus.append(f"{torch.cuda.get_device_name(index)}, {told}")
     return Finding("torch", "ok", f"{torch.get_num_threads()} threads; {'; '.join(gpus) or 'no GPU'}")
 
 

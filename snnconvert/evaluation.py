@@ -1,5 +1,6 @@
 """Simulates the evaluation set batch by batch; parts of it may have been measured by other processes."""
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
@@ -10,9 +11,9 @@ from snnconvert.bench import Bench, pieces
 from snnconvert.checkpoints import AGAIN, BROKEN, Arrays, Checkpoints
 from snnconvert.conversion import Conversion, Progress, operations
 from snnconvert.costing import cost_of_conversion
-from snnconvert.errors import UsageError
 from snnconvert.explanation import Explanation, explain
 from snnconvert.measure import Outcomes, top1
+from snnconvert.measure.totals import squared
 from snnconvert.tracing import trace
 from snnconvert.workers import Measure, measuring
 
@@ -71,11 +72,8 @@ def evaluate(
 
 
 def _measuring(conversion: Conversion, bench: Bench, samples: int) -> AbstractContextManager[Measure]:
-    """Return what measures that many samples, by no more processes than there are batches (UsageError E003: a GPU)."""
-    job = conversion.job
-    if job.workers > 1 and bench.device.type != "cpu":
-        raise UsageError("E003", "--workers: processes share processors, not a GPU", "--device cpu, or --workers 1")
-    return measuring(bench, min(job.workers, -(-samples // job.eval.batch_size)), job.max_memory)
+    """Return what measures that many samples, by no more processes than there are batches."""
+    return measuring(bench, min(conversion.job.workers, -(-samples // conversion.job.eval.batch_size)))
 
 
 def interpret(conversion: Conversion, outcomes: Outcomes, device: torch.device, progress: Progress) -> None:
@@ -146,4 +144,5 @@ def _averaged(conversion: Conversion) -> float | None:
     x = torch.from_numpy(conversion.calib.first(LOOKED_AT))
     with torch.no_grad():
         expected, found = conversion.folded.run(x), conversion.normal.graph.run(x)
-    return float((found - expected).norm() / expected.norm()) if bool(expected.any()) else None
+    norm = squared(expected)
+    return math.sqrt(squared(found - expected) / norm) if norm else None

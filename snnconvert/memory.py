@@ -57,8 +57,14 @@ def allowed() -> int:
             limits.append(int(file.read_text()))
         except (OSError, ValueError):  # no container, or "max"
             continue
+    ours = limit()
+    return min(limits if ours is None else [*limits, ours])
+
+
+def limit() -> int | None:
+    """Return the limit that is in force for this process, in bytes."""
     soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    return min([*limits, soft] if soft != resource.RLIM_INFINITY else limits)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from snnconvert.bundle import bundle_files
 from snnconvert.calibrate import collect
@@ -15,6 +16,7 @@ from snnconvert.compiled import place_of_loops
 from snnconvert.config import Job
 from snnconvert.conversion import Conversion, Progress, class_count
 from snnconvert.convert import dead_layers
+from snnconvert.convert.recipe import Recipe
 from snnconvert.data import (
     DECODING,
     Preprocessing,
@@ -31,11 +33,11 @@ from snnconvert.errors import LimitError, ModelError, OutputError, UsageError
 from snnconvert.evaluation import evaluate, evaluate_part, interpret
 from snnconvert.exporting import prove
 from snnconvert.fold import PASSES, MovePoolBeforeActivation, SplitCeilings, pools_averaged
-from snnconvert.graph import Equivalence, Graph, apply_passes, probe_samples, relative_error
+from snnconvert.graph import Equivalence, Graph, Pass, apply_passes, probe_samples, relative_error
 from snnconvert.load import Asked, load_model
 from snnconvert.measure import Outcomes
 from snnconvert.memory import confined, ran_out
-from snnconvert.network import fixed_point
+from snnconvert.network import NormalForm, SpikingNetwork, fixed_point
 from snnconvert.recipes import Workshop, recipe_of, resolved
 from snnconvert.report.documents import run_record
 from snnconvert.report.evaluator import check_classes
@@ -61,7 +63,7 @@ def run(
     check_apart(destination, job)
     device = choose_device(job.device)
     job = job.model_copy(update={"device": str(device)})  # the bundle says where it was made
-    with exactly(job.max_memory, device):
+    with exactly(job, device):
         conversion = convert(job, device, progress, kept)
         converted = time.time()
         outcomes = evaluate(conversion, device, progress, kept)
@@ -82,19 +84,22 @@ def measure(job: Job, progress: Progress) -> tuple[Conversion, Outcomes]:
         SnnError: anything a user can meet.
     """
     device = choose_device(job.device)
-    with exactly(job.max_memory, device):
+    with exactly(job, device):
         conversion = convert(job, device, progress)
         return conversion, evaluate(conversion, device, progress)
 
 
 @contextmanager
-def exactly(limit: int | None, device: torch.device) -> Iterator[None]:
-    """Compute alike in every run on a device, in no more memory than a limit allows.
+def exactly(job: Job, device: torch.device) -> Iterator[None]:
+    """Compute alike in every run of a job on a device, in no more memory than it allows.
 
     Raises:
-        UsageError: a limit on a GPU (E003).
+        UsageError: a limit, or several processes, on a GPU (E003).
         LimitError: memory ran out (E501).
     """
+    limit = job.max_memory
+    if job.workers > 1 and device.type != "cpu":
+        raise UsageError("E003", "--workers: processes share processors, not a GPU", "--device cpu, or --workers 1")
     if limit is not None and device.type != "cpu":
         raise UsageError("E003", "--max-memory: on a GPU, whose driver maps more than it uses", "--device cpu")
     try:
@@ -160,16 +165,8 @@ def convert(
     low, high = value_range(probe)
     notes.append(f"the network's input lies between {low:.4g} and {high:.4g} (first samples, after preprocessing)")
     notes += loaded.graph.notes
-    equivalence = [loaded.compare(probe)]
-    sample = torch.from_numpy(probe)
-    folded, checks = apply_passes(loaded.graph, PASSES, sample)
-    if options.max_pool == "before":
-        folded, moved = apply_passes(folded, [MovePoolBeforeActivation()], sample)
-        checks += moved
-    recipe = recipe_of(job)
-    if not recipe.neuron.saturates:
-        folded, apart = apply_passes(folded, [SplitCeilings()], sample)
-        checks += apart
+    equivalence, sample, recipe = [loaded.compare(probe)], torch.from_numpy(probe), recipe_of(job)
+    folded, checks = fold(loaded.graph, recipe, sample)
     pooled = pools_averaged(folded) if options.max_pool == "average" else folded  # the ANN stays the user's own
     untried = recipe.try_on(pooled)  # what no scales could convert is refused now, too
     check_trace(job.trace, untried, evaluation)
@@ -183,36 +180,24 @@ def convert(
     )
     dead = dead_layers(statistics)
     warnings += [f"node '{name}' is zero on every calibration sample: its scale is 1" for name in dead]
-    workshop = Workshop(pooled, statistics, calib, job, device, untried.depths)
+    workshop = Workshop(pooled, statistics, calib, job, device, untried)
     if options.method == "auto":
         recipe, tried = workshop.choose(recipe, progress.detail)
         job = resolved(job, recipe)
     progress.stage("correct", len(untried.neurons) if recipe.correct else 0)
     normal, network = workshop.convert(recipe, progress.advance)
     notes += workshop.told(recipe, network)
-    with torch.no_grad():
-        outputs, uncorrected = normal.graph.run(sample), dataclasses.replace(network, graph=normal.graph)
-        error = relative_error(outputs, pooled.run(sample))
-        rounded = relative_error(fixed_point(uncorrected).graph.run(sample), outputs)
     before = "folded network" if pooled is folded else "folded network with averaged pools"
+    equivalence += [*checks, *compare_forms(loaded.path.name, before, pooled, normal, network, sample)]
     if options.stop is not None:
         network = dataclasses.replace(network, stop_lead=options.stop * workshop.mean_lead(folded))
-    form = Equivalence("normal form as an ANN", before, error, FORM_LIMIT).require()
-    grid = Equivalence("normal form on the grid", "normal form", rounded, GRID_LIMIT)
-    if not grid.holds:
-        raise ModelError(
-            "E117",
-            f"{loaded.path.name}: rounding parameters to 2^-17 thresholds changes an output by {rounded:.1g} of the "
-            "largest",
-            "the network cancels large numbers: scale the samples as in training, or their features alike",
-        )
     notes += network.pool_notes
     if network.graded:
         listed = ", ".join(f"'{name}'" for name in network.graded[:8])
         notes.append(f"{len(network.graded)} values travel as graded currents between weights: {listed}")
     for text in (*tried, *notes):
         progress.note(text)
-    for each in (*equivalence, *checks, form, grid):
+    for each in equivalence:
         progress.detail(
             f"verified: {each.stage} = {each.compared}, "
             f"largest difference {each.max_error:.0e} (limit {each.limit:.0e})"
@@ -229,11 +214,49 @@ def convert(
         statistics,
         normal,
         network,
-        [*equivalence, *checks, form, grid],
+        equivalence,
         notes,
         warnings,
         tried,
     )
+
+
+def fold(graph: Graph, recipe: Recipe, sample: Tensor) -> tuple[Graph, list[Equivalence]]:
+    """Fold what a recipe does not need as it is; each pass is compared on some samples.
+
+    Raises:
+        InternalError: a pass changed the function (E910).
+    """
+    graph, checks = apply_passes(graph, PASSES, sample)
+    later: list[Pass] = [MovePoolBeforeActivation()] if recipe.pooling == "before" else []
+    for each in [*later, *([] if recipe.neuron.saturates else [SplitCeilings()])]:  # which others would undo
+        graph, found = apply_passes(graph, [each], sample)
+        checks += found
+    return graph, checks
+
+
+def compare_forms(
+    name: str, before: str, folded: Graph, normal: NormalForm, network: SpikingNetwork, sample: Tensor
+) -> list[Equivalence]:
+    """Compare the normal form, run as an ANN, with the folded network, and that with its parameters on the grid.
+
+    Raises:
+        InternalError: the first differ (E910).
+        ModelError: the others do (E117).
+    """
+    with torch.no_grad():
+        outputs, uncorrected = normal.graph.run(sample), dataclasses.replace(network, graph=normal.graph)
+        error = relative_error(outputs, folded.run(sample))
+        rounded = relative_error(fixed_point(uncorrected).graph.run(sample), outputs)
+    form = Equivalence("normal form as an ANN", before, error, FORM_LIMIT).require()
+    grid = Equivalence("normal form on the grid", "normal form", rounded, GRID_LIMIT)
+    if not grid.holds:
+        raise ModelError(
+            "E117",
+            f"{name}: rounding parameters to 2^-17 thresholds changes an output by {rounded:.1g} of the largest",
+            "the network cancels large numbers: scale the samples as in training, or their features alike",
+        )
+    return [form, grid]
 
 
 def asked_of(job: Job) -> Asked:
@@ -300,5 +323,5 @@ def run_part(job: Job, number: int, parts: int, progress: Progress, kept: Checkp
         return
     device = choose_device(job.device)
     job = job.model_copy(update={"device": str(device)})
-    with exactly(job.max_memory, device):
+    with exactly(job, device):
         evaluate_part(convert(job, device, progress, kept, whole=False), device, number, parts, progress, kept)

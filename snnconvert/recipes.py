@@ -1,7 +1,7 @@
 """From a job's options to a recipe, and from a recipe to a network: what the pipeline does after calibration."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -110,14 +110,17 @@ def resolved(job: Job, recipe: Recipe) -> Job:
 
 @dataclass(frozen=True)
 class Workshop:
-    """A calibrated network, and the samples on which recipes are carried out."""
+    """A calibrated network, and the samples on which recipes are carried out.
+
+    ``untried`` is the spiking network of the recipe that was asked for, with scales by chance.
+    """
 
     graph: Graph
     statistics: ActivationStatistics
     calib: Selection
     job: Job
     device: torch.device
-    depths: Mapping[str, int]
+    untried: SpikingNetwork
 
     def convert(self, recipe: Recipe, advance: Callable[[int], None]) -> tuple[NormalForm, SpikingNetwork]:
         """Carry out a recipe, with corrections fitted on as many samples as are asked for and fit into memory."""
@@ -125,7 +128,7 @@ class Workshop:
         chosen = self.calib.part(self.fitted_on(recipe), self.job.seed) if recipe.correct else None
         x = torch.zeros(0)
         if chosen is not None:
-            x = self._presented(chosen, shortened(recipe.try_on(self.graph)).bins)
+            x = self._presented(chosen, shortened(self._like(recipe)).bins)
         return normal, recipe.spiking(normal, self.statistics, x, advance)
 
     def told(self, recipe: Recipe, network: SpikingNetwork) -> list[str]:
@@ -155,7 +158,7 @@ class Workshop:
 
     def fitted_on(self, recipe: Recipe) -> int:
         """Return on how many samples corrections are fitted."""
-        fitting = MEMORY // bytes_a_sample(shortened(recipe.try_on(self.graph)))
+        fitting = MEMORY // bytes_a_sample(shortened(self._like(recipe)))
         return max(1, min(self.job.convert.correct_samples, fitting, len(self.calib)))
 
     def mean_lead(self, ann: Graph) -> float:
@@ -190,19 +193,23 @@ class Workshop:
         return recipe.scaled(
             self.graph,
             self.statistics,
-            self.depths,
+            self.untried.depths,
             lambda: self.calib.batches(self.job.calib.batch_size, lambda _: None),
         )
 
+    def _like(self, recipe: Recipe) -> SpikingNetwork:
+        """Return the network of a recipe in all but its numbers."""
+        neurons = dict.fromkeys(self.untried.neurons, recipe.neuron)
+        return dataclasses.replace(self.untried, neurons=neurons, schedule=recipe.schedule)
+
     @cached_property
     def _halves(self) -> tuple[Tensor, Tensor]:
-        tried = recipe_of(self.job).try_on(self.graph)
-        fitting = MEMORY // bytes_a_sample(shortened(tried))
+        fitting = MEMORY // bytes_a_sample(shortened(self.untried))
         part = self.calib.part(2 * max(1, min(TRIED_ON, fitting)), self.job.seed)
         if len(part) < 2:
             raise UsageError("E003", "--method auto: one calibration sample; it needs two parts", "give more samples")
         halves = (dataclasses.replace(part, indices=part.indices[first::2]) for first in (0, 1))
-        fitted, held_out = zip(halves, (shortened(tried).bins, tried.bins), strict=True)
+        fitted, held_out = zip(halves, (shortened(self.untried).bins, self.untried.bins), strict=True)
         return self._presented(*fitted), self._presented(*held_out)
 
     def _presented(self, chosen: Selection, bins: int | None) -> Tensor:

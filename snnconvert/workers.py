@@ -5,23 +5,28 @@ them is pickled by `multiprocessing`, here and nowhere else; none of it comes fr
 """
 
 import multiprocessing
+import os
 import pickle
 import signal
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
+import numba
 import torch
 
 from snnconvert.bench import Bench, Piece
 from snnconvert.checkpoints import Arrays
 from snnconvert.errors import LimitError, SnnError
-from snnconvert.memory import ran_out
+from snnconvert.memory import limit, load_libraries, ran_out
+from snnconvert.processes import live_with
 
+GRACE = 5.0  # seconds for a process to end that has said goodbye
 Measure = Callable[[Iterable[Piece]], Iterator[Arrays]]
 
 
@@ -33,15 +38,15 @@ class Worker(NamedTuple):
 
 
 @contextmanager
-def measuring(bench: Bench, count: int, limit: int | None = None) -> Iterator[Measure]:
+def measuring(bench: Bench, count: int) -> Iterator[Measure]:
     """Yield what turns batches into their sums, by so many processes; by this one alone, where they are fewer than two.
 
-    They share the threads that torch has here, and begin with the first batch. None may take more memory than
-    ``limit``, which is in force here already.
+    They share the threads that torch has here, and begin with the first batch. A limit on memory that is in force here
+    is one for each of them.
 
     Raises:
-        SnnError: what measuring a batch raises, at that batch's turn.
-        LimitError: a process ended, most likely for want of memory (E501).
+        SnnError: what reading or measuring a batch raises, at that batch's turn.
+        LimitError: a process ended, most likely for want of memory, or cannot begin (E501).
     """
     if count < 2:
         yield lambda batches: (bench.measure(piece).state() for piece in batches)
@@ -50,9 +55,10 @@ def measuring(bench: Bench, count: int, limit: int | None = None) -> Iterator[Me
 
     def measure(batches: Iterable[Piece]) -> Iterator[Arrays]:
         busy: deque[Worker] = deque()
-        for piece in batches:
+        errors: list[Exception] = []
+        for piece in _until_error(batches, errors):
             if not workers:
-                workers.extend(_started(count, limit))
+                workers.extend(_started(count))
                 content = pickle.dumps(bench)  # torch's tensors by value
                 for worker in workers:  # now that all of them begin: each hears it when it has imported all
                     _send(worker, content)
@@ -67,6 +73,8 @@ def measuring(bench: Bench, count: int, limit: int | None = None) -> Iterator[Me
             busy.append(worker)
         while busy:
             yield _found(busy.popleft())
+        for error in errors:  # at its own turn
+            raise error
 
     try:
         yield measure
@@ -78,26 +86,37 @@ def measuring(bench: Bench, count: int, limit: int | None = None) -> Iterator[Me
             worker.connection.close()
 
 
-def _started(count: int, limit: int | None) -> Iterator[Worker]:
+def _until_error(batches: Iterable[Piece], errors: list[Exception]) -> Iterator[Piece]:
+    """Yield batches until one cannot be read, which is put down."""
+    try:
+        yield from batches
+    except Exception as problem:  # noqa: BLE001 - raised when those before it are done
+        errors.append(problem)
+
+
+def _started(count: int) -> Iterator[Worker]:
     """Start the processes."""
-    context = multiprocessing.get_context("spawn")
-    threads = max(1, torch.get_num_threads() // count)
+    context, threads = multiprocessing.get_context("spawn"), max(1, torch.get_num_threads() // count)
+    resource_tracker.ensure_running()  # or the first start does it, and lets SIGINT through
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C reaches all of us: this process decides
     try:
         for number in range(count):
             ours, theirs = context.Pipe()
-            name, arguments = f"snnconvert-{number}", (theirs, threads, limit)
+            name, arguments = f"snnconvert-{number}", (theirs, os.getpid(), threads)
             process = context.Process(target=_work, args=arguments, name=name, daemon=True)
             process.start()
             theirs.close()
             yield Worker(process, ours)
+    except OSError as problem:
+        what = f"--workers: the system starts no {count} processes ({problem.strerror or problem})"
+        raise LimitError("E501", what, "fewer --workers") from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _send(worker: Worker, what: Piece | bytes) -> None:
     with suppress(OSError):  # of one that has ended, the answer will tell
-        worker.connection.send(what)
+        worker.connection.send_bytes(what) if isinstance(what, bytes) else worker.connection.send(what)
 
 
 def _found(worker: Worker) -> Arrays:
@@ -105,7 +124,7 @@ def _found(worker: Worker) -> Arrays:
     try:
         found: Arrays | Exception = worker.connection.recv()
     except (EOFError, OSError):
-        worker.process.join()
+        worker.process.join(GRACE)
         raise LimitError(
             "E501",
             f"a process that evaluates has ended (status {worker.process.exitcode})",
@@ -117,11 +136,15 @@ def _found(worker: Worker) -> Arrays:
     return found
 
 
-def _work(connection: Connection, threads: int, limit: int | None) -> None:
+def _work(connection: Connection, parent: int, threads: int) -> None:
     """Be one of the processes: measure a batch after the other, until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    live_with(parent)
+    load_libraries()
     torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, numba.get_num_threads()))
     with suppress(EOFError, OSError):
-        bench: Bench = pickle.loads(connection.recv())  # noqa: S301 - our parent made it
+        bench: Bench = pickle.loads(connection.recv_bytes())  # noqa: S301 - our parent made it
         while True:
             piece = connection.recv()
             try:
@@ -130,5 +153,5 @@ def _work(connection: Connection, threads: int, limit: int | None) -> None:
                 found = problem
             except Exception as problem:  # noqa: BLE001 - our parent raises it
                 told = "".join(traceback.format_exception(problem))
-                found = MemoryError(str(problem)) if ran_out(problem, limit) else RuntimeError(told)
+                found = MemoryError(str(problem)) if ran_out(problem, limit()) else RuntimeError(told)
             connection.send(found)

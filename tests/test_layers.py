@@ -16,6 +16,7 @@ LAYERS = [
     "registry",
     "compiled",
     "memory",
+    "processes",
     "yaml_document",
     "graph",
     "operators",

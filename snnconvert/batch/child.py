@@ -1,11 +1,9 @@
 """One attempt at one job, in a process of its own that may run out of memory, time or luck without harm to others."""
 
-import ctypes
 import faulthandler
 import os
 import resource
 import signal
-import sys
 import time
 import traceback
 from contextlib import suppress
@@ -23,7 +21,6 @@ from snnconvert.memory import load_libraries, ran_out
 from snnconvert.report.manifest import verify_bundle
 from snnconvert.report.text import printable
 
-DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 KILOBYTE = 1024  # what ru_maxrss counts in
 LINE = 600  # characters
 TELL_EVERY = 30.0  # seconds
@@ -62,17 +59,6 @@ class Story(Silent):
 
     def warn(self, text: str) -> None:
         self._line(f"warning: {text}")
-
-
-def live_with(parent: int) -> None:
-    """End with the process that started this one; at once, where that has ended already.
-
-    The kernel sends the signal when the thread that forked ends, so that it must be one that waits for us.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def confine(task: Task) -> None:

@@ -2,6 +2,7 @@
 
 from snnconvert.batch.schema import Execution
 from snnconvert.batch.task import Executor
+from snnconvert.processes import processors
 
 
 def executor_of(execution: Execution, on_gpu: bool) -> Executor:
@@ -15,7 +16,7 @@ def executor_of(execution: Execution, on_gpu: bool) -> Executor:
         from snnconvert.batch.cluster import Cluster
 
         return Cluster(execution)
-    from snnconvert.batch.local import LocalPool, automatic_slots, processors
+    from snnconvert.batch.local import LocalPool, automatic_slots
 
     slots = execution.jobs or (1 if on_gpu else automatic_slots())
     return LocalPool(slots, max(1, processors() // slots))

@@ -19,9 +19,10 @@ from multiprocessing.process import BaseProcess
 
 import numba
 
-from snnconvert.batch.child import Stopped, attempt, confine, live_with
+from snnconvert.batch.child import Stopped, attempt, confine
 from snnconvert.batch.task import Outcome, Task
 from snnconvert.errors import LimitError, OutputError
+from snnconvert.processes import live_with
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 GRACE = 5.0  # seconds to clean up after SIGTERM

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from snnconvert.batch.task import Outcome, Task
 from snnconvert.errors import LimitError
+from snnconvert.processes import processors
 
 MEMORY_A_JOB = 2 * 2**30  # bytes that a job finds on this machine, where nobody says how many jobs
 GRACE = 15.0  # seconds for all children to clean up
@@ -71,11 +72,6 @@ class LocalPool:
         lost = Outcome(LimitError.exit_status, 0.0, "E501", message, hint)
         names, self._names = [*self._names], {}
         return [(name, lost) for name in names]
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def automatic_slots() -> int:

@@ -9,9 +9,9 @@ import os
 import signal
 import sys
 
-from snnconvert.batch.child import live_with
 from snnconvert.batch.forks import Forks
 from snnconvert.batch.task import Task
+from snnconvert.processes import live_with
 
 
 def main() -> int:

@@ -1,6 +1,5 @@
 """Chooses, of the samples of one or two sets, those that calibrate and those that evaluate."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +13,7 @@ from snnconvert.data.samples import Dataset, Each, batches, numbered, open_datas
 from snnconvert.data.split import limited, split_half
 from snnconvert.errors import HINTS, DataError
 
-DECODING = max(2, min(8, os.cpu_count() or 1))  # threads that decode images, where a whole set is read
+DECODING = 2  # threads that decode images
 SKIP_HINT = "--skip-bad N leaves out up to N images that cannot be read"
 
 

@@ -5,7 +5,6 @@ memory. That is isolation from accidents and exhaustion, no security boundary.
 """
 
 import contextlib
-import ctypes
 import gc
 import json
 import os
@@ -21,11 +20,11 @@ from dataclasses import dataclass
 
 from snnconvert.errors import LimitError, ModelError, SnnError
 from snnconvert.memory import DATA, STATUS
+from snnconvert.processes import live_with
 
 TRUST = "--trust-model runs it without limits, if you know who made the file"
 PATIENCE = 4  # how long to wait, in times of what it may compute: others may use the machine too
 POSSIBLE = sys.platform == "linux" and STATUS.exists()  # elsewhere a fork of threads, or no count of memory
-DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 DONE, REFUSED, EXHAUSTED, FAILED = b"+", b"-", b"M", b"!"
 
 
@@ -48,12 +47,13 @@ def isolated(where: str, work: Callable[[], bytes], limits: Limits) -> bytes:
         return work()
     tempfile.gettempdir()  # found by writing into it, which the child may not; torch asks for it when it is imported
     reader, writer = os.pipe()
+    parent = os.getpid()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # other threads may run; the child uses none of their locks
         child = os.fork()
     if child == 0:
         os.close(reader)
-        _work(writer, work, limits)  # does not return
+        _work(writer, work, limits, parent)  # does not return
     os.close(writer)
     deadline, ended = time.monotonic() + PATIENCE * limits.seconds, False
     try:
@@ -92,7 +92,7 @@ def _received(reader: int, deadline: float) -> bytes | None:
         parts.append(part)
 
 
-def _work(writer: int, work: Callable[[], bytes], limits: Limits) -> None:
+def _work(writer: int, work: Callable[[], bytes], limits: Limits, parent: int) -> None:
     """Do the work in the child, send the answer, and leave without any of the parent's business at exit."""
     try:
         for each in (signal.SIGINT, signal.SIGTERM):
@@ -100,6 +100,7 @@ def _work(writer: int, work: Callable[[], bytes], limits: Limits) -> None:
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
+        live_with(parent)
         _limit(limits)
         gc.freeze()  # a collection that goes through the parent's objects copies all their pages
         with os.fdopen(writer, "wb") as stream:
@@ -125,7 +126,6 @@ def _answer(work: Callable[[], bytes]) -> tuple[bytes, bytes]:
 
 
 def _limit(limits: Limits) -> None:
-    ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
     taken = int(STATUS.read_text().split()[DATA]) * resource.getpagesize()
     seconds = int(limits.seconds) + 1
     for kind, soft, hard in (

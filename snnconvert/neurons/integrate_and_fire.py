@@ -15,7 +15,7 @@ gathers current, but does not fire, so its rate is at most ``1 / (1 + refractory
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import onnx
 import torch
@@ -103,6 +103,11 @@ class IntegrateAndFire(Neuron):
             node("Sub", ["threshold", "spikes"], ["silent"]),
             node("Mul", [potential, "silent"], ["next_potential"]),
         ]
+
+
+def is_plain(neuron: Neuron) -> TypeGuard[IntegrateAndFire]:
+    """Tell whether neurons are integrate-and-fire ones without leak and refractory period, whose loops are compiled."""
+    return isinstance(neuron, IntegrateAndFire) and not neuron.leak and not neuron.refractory
 
 
 @EXAMPLES.register("if")

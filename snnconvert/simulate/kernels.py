@@ -13,7 +13,17 @@ from snnconvert.simulate.on_gpu import Rule, States
 WIDTH = 512  # neurons of a program
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
+def _at_least(x, least):  # type: ignore[no-untyped-def]
+    return tl.maximum(x, least, propagate_nan=tl.PropagateNan.ALL)  # as torch does: it is refused later on
+
+
+@triton.jit
+def _at_most(x, most):  # type: ignore[no-untyped-def]
+    return tl.minimum(x, most, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit(do_not_specialize=["steps", "silent"])  # type: ignore[untyped-decorator]
 def _take_steps(  # type: ignore[no-untyped-def]
     current_at,
     bias_at,
@@ -61,10 +71,10 @@ def _take_steps(  # type: ignore[no-untyped-def]
         if binary:
             spikes = tl.where(v >= 1.0, 1.0, 0.0)
         elif signed:
-            spikes = tl.maximum(tl.minimum(tl.maximum(tl.floor(v), -most), most), 0.0 - sent)
+            spikes = _at_least(_at_most(_at_least(tl.floor(v), -most), most), 0.0 - sent)
             sent += spikes
         else:
-            spikes = tl.minimum(tl.maximum(tl.floor(v), 0.0), most)
+            spikes = _at_most(_at_least(tl.floor(v), 0.0), most)
         if subtracted:
             v -= spikes
         else:
@@ -113,4 +123,5 @@ def take_steps(
             subtracted=rule.subtracted,
             counted=states.events is not None,
             width=WIDTH,
+            enable_fp_fusion=False,  # a product and a sum that are rounded once would differ from torch's
         )

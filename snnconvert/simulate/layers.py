@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnconvert.neurons import Neuron
-from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
+from snnconvert.neurons.integrate_and_fire import is_plain
 from snnconvert.simulate import on_gpu
 from snnconvert.simulate.buffers import Buffers
 
@@ -147,7 +147,7 @@ class NeuronLayer(Layer):
     @staticmethod
     def fuses(neuron: Neuron) -> bool:
         """Tell whether a step of these neurons can be fused."""
-        return isinstance(neuron, IntegrateAndFire) and not neuron.leak and not neuron.refractory
+        return is_plain(neuron)
 
     def keep(self, samples: Tensor) -> None:
         super().keep(samples)
@@ -211,7 +211,7 @@ class NeuronLayer(Layer):
         return self._buffers.take((steps * len(self.count), *self.count.shape[1:]))
 
     def _steps(self, steps: int, at: int) -> FusedSteps:
-        subtract = isinstance(self.neuron, IntegrateAndFire) and self.neuron.reset == "subtract"
+        subtract = is_plain(self.neuron) and self.neuron.reset == "subtract"
         potential, counts = (flat(each, 1)[0] for each in (self.state[0], self.count))
         return FusedSteps(self.flat_bias(steps, at), potential, counts, steps, _silent(steps, at), subtract)
 

@@ -19,7 +19,7 @@ from snnconvert.graph import Node, Operator, Role
 from snnconvert.memory import allowed
 from snnconvert.network import SpikingNetwork, Traffic, whole
 from snnconvert.neurons import Neuron
-from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
+from snnconvert.neurons.integrate_and_fire import is_plain
 from snnconvert.simulate.layers import NeuronLayer, empty_like_block, flat, ordered
 from snnconvert.simulate.pools import pool_layer
 
@@ -133,9 +133,8 @@ class LayerRun:
         """
         shape = self.run.network.graph.shapes[self.node.name]
         total = ordered(torch.zeros((self.firing_steps, *shape)))
-        fast = isinstance(self.neuron, IntegrateAndFire) and not (self.neuron.leak or self.neuron.refractory)
         first, last = self.steps
-        if fast and self.run.fused and self.amplitude is None and self.neuron.keeps_charge:
+        if is_plain(self.neuron) and self.run.fused and self.amplitude is None and self.neuron.keeps_charge:
             from snnconvert.simulate.fused import sum_spikes
 
             for chunk, current in self.currents():

@@ -2,24 +2,31 @@
 
 Torch takes a step in six kernels or more, each of which reads and writes all states; in one of our own they stay in
 registers for the block. The arithmetic is the neurons' own, operation for operation. It is written in Triton, which
-torch brings along on Linux. Where that is missing, or counts other spikes than torch's steps in a trial before the
-first run, torch's steps are taken: more slowly, with the same spikes.
+torch brings along on Linux, and which needs a C compiler. Where that is missing, or the kernel counts other spikes than
+torch's steps in a trial before the first run, torch's steps are taken: more slowly, with the same spikes.
 """
 
 import math
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from snnconvert.neurons import Neuron, make_neuron
-from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
+from snnconvert.neurons.integrate_and_fire import is_plain
 from snnconvert.neurons.multi_spike import Burst, SignedBurst
 
 KINDS = ("cuda",)  # of devices; tests put the CPU in its place, and run the kernel in Triton's interpreter
-SHAPES = (5, 7, 37), (7, 37)  # of a trial: a batch that leaves a program of the kernel half empty; a sample
+SHAPES = (5, 7, 37), (4, 16, 24)  # of a trial: Triton compiles anew for sizes that 16 divides
 STEPS, SILENT = 6, 2
+TRIED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("if", {}),
+    ("if", {"reset": "zero"}),
+    ("if-multi", {"k": 2}),
+    ("if-multi", {"k": None}),
+    ("if-signed", {}),
+)
 
 
 class Rule(NamedTuple):
@@ -49,32 +56,35 @@ class States(NamedTuple):
 
 def rule_of(neuron: Neuron) -> Rule | None:
     """Return what the kernel must know of these neurons, None where it knows none such."""
-    if isinstance(neuron, IntegrateAndFire) and not neuron.leak and not neuron.refractory:
+    if is_plain(neuron):
         return Rule(True, False, neuron.reset == "subtract", 1.0)
-    if isinstance(neuron, Burst) and neuron.cost == "absolute":
+    if isinstance(neuron, Burst):
         return Rule(False, isinstance(neuron, SignedBurst), True, float(neuron.k or math.inf))
     return None
 
 
 def takes(neuron: Neuron, like: Tensor) -> bool:
     """Tell whether a layer of neurons, whose states are like this, takes its steps in the kernel."""
-    return (
-        like.device.type in KINDS and like.dtype == torch.float32 and works(like.device) and rule_of(neuron) is not None
-    )
+    possible = like.device.type in KINDS and like.dtype == torch.float32 and rule_of(neuron) is not None
+    return possible and trouble(like.device) is None
 
 
 @cache
-def works(device: torch.device) -> bool:
-    """Try the kernel against torch's steps on a device: all states and spikes must be the same."""
+def trouble(device: torch.device) -> str | None:
+    """Try the kernel against torch's steps on a device; return why it is not taken there, None where it is."""
     make = torch.Generator().manual_seed(0)
-    current, bias = ((torch.randint(-96, 128, (STEPS, *shape), generator=make) / 64).to(device) for shape in SHAPES)
     try:
-        return all(
-            _does_the_same(make_neuron(name, options), current, bias)
-            for name, options in (("if", {}), ("if", {"reset": "zero"}), ("if-multi", {"k": 2}), ("if-signed", {}))
-        )
-    except Exception:  # noqa: BLE001 - whatever Triton or the driver lacks: torch's steps need neither
-        return False
+        for shape in SHAPES:
+            drawn = (torch.randint(-96, 128, (STEPS, *each), generator=make) / 64 for each in (shape, shape[1:]))
+            current, bias = (each.to(device) for each in drawn)
+            for name, options in TRIED:
+                if not _does_the_same(make_neuron(name, options), current, bias):
+                    return f"neurons '{name}' send other spikes there than in torch's steps"
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as problem:  # noqa: BLE001 - whatever Triton or the driver lacks: torch's steps need neither
+        return f"Triton does not run there ({next(iter(str(problem).splitlines()), type(problem).__name__)[:120]})"
+    return None
 
 
 def _does_the_same(neuron: Neuron, current: Tensor, bias: Tensor) -> bool:
@@ -95,5 +105,6 @@ def _does_the_same(neuron: Neuron, current: Tensor, bias: Tensor) -> bool:
         if not torch.equal(sent, spikes[step]):
             return False
         counts, events = counts + sent, events + neuron.events(sent)
-    pairs = (mine.potential, state[0]), (mine.counts, counts), (mine.events, events)
+    pairs = [(mine.potential, state[0]), (mine.counts, counts), (mine.events, events)]
+    pairs += [(mine.sent, state[1])] if rule.signed else []
     return all(torch.equal(found, expected) for found, expected in pairs if found is not None)
