@@ -69,7 +69,7 @@ class Net:
         return self.add(ReLU(None if ceiling is None else torch.full((1,) * rank, ceiling)), x, name=name)
 
     def sum(self, *values: str, name: str = "") -> str:
-        return self.add(Sum(len(values)), *values, name=name)
+        return self.add(Sum(), *values, name=name)
 
     def concat(self, *values: str, axis: int = 0, name: str = "") -> str:
         return self.add(Concat(axis), *values, name=name)

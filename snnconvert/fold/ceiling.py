@@ -11,6 +11,8 @@ from snnconvert.operators.activation import ReLU, ceiling_of
 from snnconvert.operators.affine import Affine
 from snnconvert.operators.sum import Sum
 
+PARTS = ("below", "over", "above", "taken")
+
 
 class SplitCeilings(Pass):
     """A rectifier with a ceiling becomes the difference of two without one."""
@@ -23,21 +25,12 @@ class SplitCeilings(Pass):
             if ceiling is None:
                 continue
             one = torch.ones_like(ceiling)
-            below, over, above, taken = (_free(graph, f"{node.name}:{part}") for part in PARTS)
+            below, over, above, taken = (graph.fresh(f"{node.name}:{part}") for part in PARTS)
             added = (
                 Node(below, ReLU(), node.inputs),
                 Node(over, Affine.of(one, -ceiling), node.inputs),
                 Node(above, ReLU(), (over,)),
                 Node(taken, Affine.of(-one), (above,)),
             )
-            graph = rewired(graph, {node.name: Node(node.name, Sum(2), (below, taken))}, {}, added)
+            graph = rewired(graph, {node.name: Node(node.name, Sum(), (below, taken))}, {}, added)
         return graph
-
-
-PARTS = ("below", "over", "above", "taken")
-
-
-def _free(graph: Graph, name: str) -> str:
-    while name in graph.shapes:
-        name += "'"
-    return name

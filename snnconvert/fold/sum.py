@@ -46,7 +46,7 @@ def distributed(graph: Graph, total: Node, reader: Node) -> Graph:
         if index > 0 and operator.role is Role.WEIGHTED:
             operator = without_bias(operator, shape)
         terms.append(Node(graph.fresh(f"{reader.name}.{index}"), operator, (value,), reader.origins))
-    result = Node(reader.name, Sum(len(terms)), tuple(term.name for term in terms), total.origins)
+    result = Node(reader.name, Sum(), tuple(term.name for term in terms), total.origins)
     gone = {total.name: None} if graph.sole_consumer(total.name) is reader else {}
     return rewired(graph, {**gone, reader.name: result}, {}, terms)
 
@@ -54,7 +54,7 @@ def distributed(graph: Graph, total: Node, reader: Node) -> Graph:
 def joined(graph: Graph, total: Node, reader: Node) -> Graph:
     """Let a sum read the terms of a sum."""
     inputs = tuple(each for value in reader.inputs for each in (total.inputs if value == total.name else (value,)))
-    changed = dataclasses.replace(reader, operator=Sum(len(inputs)), inputs=inputs)
+    changed = dataclasses.replace(reader, operator=Sum(), inputs=inputs)
     gone = {total.name: None} if graph.sole_consumer(total.name) is reader else {}
     return rewired(graph, {**gone, reader.name: changed}, {})
 

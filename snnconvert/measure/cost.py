@@ -4,42 +4,38 @@ The network is simulated with the neurons' own plain steps, each of which is wat
 and some samples are enough.
 """
 
-import dataclasses
 import math
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from snnconvert.measure.operations import graded_macs
+from snnconvert.measure.watched import Watched, watching
 from snnconvert.network import SpikingNetwork
 from snnconvert.network.weights import units_before
 from snnconvert.neurons import Neuron
 from snnconvert.neurons.neuron import State
-from snnconvert.simulate import Simulator
 
 BYTES = 4  # of a parameter, in float32
 LARGEST = "largest_potential_in_units"  # of a layer's 8-bit weights, whichever way; None where there is no such unit
 
 
-class Watched:
+class Costs(Watched):
     """A layer of neurons on a CPU: how often their potentials change, how large they get, and who sends something.
 
     ``unit`` is what potentials are told in, in thresholds; it broadcasts to a sample.
     """
 
     def __init__(self, neuron: Neuron, unit: Tensor | None) -> None:
-        self._neuron = neuron
+        super().__init__(neuron)
         self._unit = unit
         self._began = False
         self.updates = 0
         self.largest = None if unit is None else 0.0  # potential, in units, before anything is taken off
         self._active: list[Tensor] = []  # by batch, the steps in which each element sent something
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._neuron, name)
 
     def initial_state(self, like: Tensor) -> State:
         """Return the state before the first step of a batch; in that step NeuroBench counts every neuron."""
@@ -47,20 +43,9 @@ class Watched:
         self._active.append(torch.zeros_like(like))
         return self._neuron.initial_state(like)
 
-    def step(self, state: State, current: Tensor, t: int) -> tuple[State, Tensor]:
-        """Take a step."""
-        after, spikes = self._neuron.step(state, current, t)
-        self._active[-1] += spikes != 0
-        self._note(state[0], after[0], self._neuron.reached(state, current, t))
-        return after, spikes
-
-    def silent(self, state: State, current: Tensor) -> State:
-        """Take a step in which none may fire."""
-        after = self._neuron.silent(state, current)
-        self._note(state[0], after[0], after[0])
-        return after
-
-    def _note(self, before: Tensor, after: Tensor, reached: Tensor) -> None:
+    def note(self, before: Tensor, reached: Tensor, after: Tensor, spikes: Tensor | None) -> None:
+        if spikes is not None:
+            self._active[-1] += spikes != 0
         if self._unit is not None:
             self.largest = max(self.largest or 0.0, float((reached / self._unit).abs().max()))
         self.updates += int(np.count_nonzero((after != before).numpy())) if self._began else after.numel()
@@ -80,9 +65,8 @@ def measure_cost(network: SpikingNetwork, batches: Iterable[Tensor]) -> dict[str
     """
     schedule = network.schedule
     firing = [node.name for node in network.stateful if node.name in network.neurons]
-    watched = {name: Watched(network.neurons[name], units_before(network, name)) for name in firing}
-    copy = dataclasses.replace(network, neurons=cast(dict[str, Neuron], watched))
-    simulator = Simulator(copy, fused=False, counting=False)
+    watched = {name: Costs(network.neurons[name], units_before(network, name)) for name in firing}
+    simulator = watching(network, watched)
     effective, every = network.effective_fan_out, network.fan_out
     samples, analog, pools = 0, 0.0, dict[str, Tensor]()
     for x in batches:

@@ -1,20 +1,14 @@
-"""What chosen neurons do while one sample is presented: their membrane potentials and spikes, step by step.
+"""What chosen neurons do while one sample is presented: their membrane potentials and spikes, step by step."""
 
-The network is simulated with the neurons' own plain steps, which are watched.
-"""
-
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from snnconvert.measure.watched import Watched, watching
 from snnconvert.network import SpikingNetwork
 from snnconvert.neurons import Neuron
-from snnconvert.neurons.neuron import State
-from snnconvert.simulate import Simulator
 
 
 @dataclass(frozen=True)
@@ -57,34 +51,20 @@ class Traced:
     rates: Mapping[str, Tensor]
 
 
-class Recorded:
+class Recorded(Watched):
     """A layer of neurons that writes down what some of them do, for a batch of one sample."""
 
     def __init__(self, neuron: Neuron, places: Sequence[int]) -> None:
-        self._neuron = neuron
+        super().__init__(neuron)
         self._places = torch.tensor(places)
         self.silent_steps = 0
         self.rows: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._neuron, name)
-
-    def step(self, state: State, current: Tensor, t: int) -> tuple[State, Tensor]:
-        """Take a step."""
-        after, spikes = self._neuron.step(state, current, t)
-        self._note(self._neuron.reached(state, current, t), after[0], spikes)
-        return after, spikes
-
-    def silent(self, state: State, current: Tensor) -> State:
-        """Take a step in which none may fire."""
-        after = self._neuron.silent(state, current)
-        self._note(after[0], after[0], torch.zeros_like(after[0]))
-        self.silent_steps += 1
-        return after
-
-    def _note(self, *values: Tensor) -> None:
-        reached, after, spikes = (each[0].flatten().cpu()[self._places] for each in values)
-        self.rows.append((reached, after, spikes))
+    def note(self, before: Tensor, reached: Tensor, after: Tensor, spikes: Tensor | None) -> None:
+        self.silent_steps += spikes is None
+        sent = torch.zeros_like(after) if spikes is None else spikes
+        reached, after, sent = (each[0].flatten().cpu()[self._places] for each in (reached, after, sent))
+        self.rows.append((reached, after, sent))
 
 
 def record(
@@ -96,9 +76,7 @@ def record(
 ) -> dict[str, Trace]:
     """Present a sample ``(1, ...)`` until the readout has seen ``steps`` steps; return a trace of each layer chosen."""
     recorded = {name: Recorded(network.neurons[name], places) for name, places in chosen.items()}
-    neurons = {**network.neurons, **cast(dict[str, Neuron], recorded)}
-    copy = dataclasses.replace(network, neurons=neurons)
-    for _ in Simulator(copy, device, fused=False, counting=False).run(x, [steps]):
+    for _ in watching(network, recorded, device).run(x, [steps]):
         pass
     traces = {}
     for name, each in recorded.items():

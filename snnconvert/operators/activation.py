@@ -75,7 +75,7 @@ def clipped(name: str | Reading, rank: int, low: float, high: float) -> Reading:
             parts.append(composed(name, Affine.of(-one, low * one), ReLU()))
         if high < math.inf:
             parts.append(composed(name, Affine.of(one, -high * one), ReLU(), Affine.of(-one)))
-        return Reading(Sum(len(parts)), tuple(parts))
+        return Reading(Sum(), tuple(parts))
     if math.isinf(low):
         return composed(name, Affine.of(-one, high * one), ReLU(), Affine.of(-one, high * one))
     rectifier = ReLU(None if math.isinf(high) else ((high - low) * one).float())
@@ -129,8 +129,8 @@ def read_extremum(node: OnnxNode) -> Reading:
     found = values[0]
     for value in values[1:]:
         ahead, behind = (value, found) if largest else (found, value)
-        above = Reading(ReLU(), (Reading(Sum(2), (ahead, negated(behind, shape))),))
-        found = Reading(Sum(2), (found, above if largest else negated(above, shape)))
+        above = Reading(ReLU(), (Reading(Sum(), (ahead, negated(behind, shape))),))
+        found = Reading(Sum(), (found, above if largest else negated(above, shape)))
     bounds = [node.weight(index) for index, each in enumerate(node.shapes) if each is None]
     for bound in bounds:
         if bound.size != 1 or bound.ndim > len(shape) + 1:
@@ -145,7 +145,7 @@ def two_sided(name: str, slope: Tensor) -> Reading:
     """Read ``max(x, 0) - slope * max(-x, 0)``: two opposed populations of neurons, one a sign."""
     one = torch.ones((1,) * slope.ndim, dtype=torch.float64)
     negative = composed(name, Affine.of(-one), ReLU(), Affine.of(-slope))
-    return Reading(Sum(2), (Reading(ReLU(), (name,)), negative))
+    return Reading(Sum(), (Reading(ReLU(), (name,)), negative))
 
 
 @READERS.register("LeakyRelu")

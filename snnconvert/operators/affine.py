@@ -137,9 +137,9 @@ def read_add(node: OnnxNode) -> Reading:
     constants = [sample_constant(node, index, shape) for index, each in enumerate(node.shapes) if each is None]
     if constants:
         shift = reduce(torch.add, constants)
-        added = Reading(Sum(len(values)), tuple(values)) if len(values) > 1 else values[0]
+        added = Reading(Sum(), tuple(values)) if len(values) > 1 else values[0]
         return Reading(Affine.of(torch.ones_like(shift), shift), (added,))
-    return Reading(Sum(len(values)) if len(values) > 1 else Identity(), tuple(values))
+    return Reading(Sum() if len(values) > 1 else Identity(), tuple(values))
 
 
 @READERS.register("Sub")
@@ -150,7 +150,7 @@ def read_sub(node: OnnxNode) -> Reading:
     """
     if len(node.inputs) == 2 and None not in node.shapes:
         (left, right), shape = together(node)
-        return Reading(Sum(2), (left, negated(right, shape)))
+        return Reading(Sum(), (left, negated(right, shape)))
 
     def build(value: Tensor, flipped: bool) -> Affine:
         one = torch.ones_like(value)

@@ -8,7 +8,7 @@ import numpy as np
 
 from snnconvert.errors import UsageError
 from snnconvert.neurons.run import NeuronRun, transfer
-from snnconvert.report.drawing import QUIET, STYLE
+from snnconvert.report.drawing import QUIET, styled
 from snnconvert.report.single_file import check_place, write_whole
 
 if TYPE_CHECKING:
@@ -46,12 +46,9 @@ def write_plot(run: NeuronRun, path: Path) -> None:
 
 def drawn(run: NeuronRun, kind: str) -> bytes:
     """Return the picture; the same bytes for the same run, whatever the user's own matplotlib is set to."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
+    with styled():
         figure = Figure(figsize=(9, 4.8), layout="constrained")  # without pyplot: no state outside of it
         places = figure.subplot_mosaic(
             [["trace", "transfer"], ["spikes", "transfer"]], width_ratios=[1.6, 1], height_ratios=[3, 1]

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from snnconvert.report.drawing import STYLE
+from snnconvert.report.drawing import styled
 from snnconvert.report.quantities import ann_accuracy, count, interval, number, rows, section
 from snnconvert.report.text import printable
 from snnconvert.report.trade_off import quality, scale_of_costs
@@ -23,14 +23,10 @@ def plots(metrics: Mapping[str, Any], kind: str) -> dict[str, bytes]:
 
     The same bytes for the same numbers. Raises OutputError E403 for metrics that are no numbers.
     """
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     found: dict[str, bytes] = {}
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
-        mpl.rcParams["svg.fonttype"] = "none"
+    with styled():
         figure = Figure(figsize=(8, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         _curve(left, metrics, "total_steps", "time steps")

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from snnconvert.report.drawing import STYLE
+from snnconvert.report.drawing import styled
 from snnconvert.report.quantities import number, suffixed
 
 if TYPE_CHECKING:
@@ -32,14 +32,10 @@ def quality(row: Mapping[str, Any]) -> float | None:
 
 def trade_off_svg(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
     """Return the picture of the rows of metrics.json by name; the same bytes for the same numbers."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     labelled = all(row.get("accuracy") is not None for rows in curves.values() for row in rows)
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
-        mpl.rcParams["svg.fonttype"] = "none"
+    with styled():
         figure = Figure(figsize=(10, 4.6), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         _draw(left, curves, "synops_per_sample")

@@ -41,7 +41,7 @@ def network() -> Graph:
             Node("conv1", Convolution(normal(5, 3, 3, 3), normal(5), SAME), ("image",)),
             Node("relu1", ReLU(), ("conv1",)),
             Node("conv2", Convolution(normal(5, 5, 3, 3), normal(5), SAME), ("relu1",)),
-            Node("add", Sum(2), ("conv2", "relu1")),
+            Node("add", Sum(), ("conv2", "relu1")),
             Node("relu2", ReLU(), ("add",)),
             Node("mean", Mean((1, 2), keep=False), ("relu2",)),
             Node("fc1", Linear(normal(9, 5), normal(9)), ("mean",)),
@@ -192,11 +192,11 @@ def test_channels_are_on_the_last_axis_behind_a_linear_layer() -> None:
 
 def test_channels_are_found_through_sums_and_affine_maps() -> None:
     affine = Node("affine", Affine(torch.ones(1, 6), torch.zeros(1, 1)), ("add",))
-    add = Node("add", Sum(2), ("a", "b"))
+    add = Node("add", Sum(), ("a", "b"))
     assert channels_of(linear("a"), (4, 6), linear("b"), add, affine) == 1
     convolution = Convolution(torch.ones(3, 3, 3, 3), None, SAME)
     conv = Node("conv", convolution, ("x",))
-    assert channels_of(conv, (3, 5, 5), Node("add", Sum(2), ("conv", "x"))) == 0
+    assert channels_of(conv, (3, 5, 5), Node("add", Sum(), ("conv", "x"))) == 0
 
 
 def test_channels_of_a_relu_on_the_input_are_on_the_first_axis() -> None:

@@ -62,13 +62,13 @@ Fold = Callable[[Graph], Graph]
 
 
 def test_producer_read_twice_is_not_folded(fold: Fold) -> None:
-    graph = net(("c", conv(1), "x"), ("n", norm(), "c"), ("y", Sum(2), "n c"))
+    graph = net(("c", conv(1), "x"), ("n", norm(), "c"), ("y", Sum(), "n c"))
     assert kinds(fold(graph)) == ["Convolution", "Affine", "Sum"]
     assert FoldAffine().run(graph) is graph
 
 
 def test_producer_read_twice_by_one_reader_is_not_folded(fold: Fold) -> None:
-    graph = net(("c", conv(1), "x"), ("n", norm(), "c"), ("m", norm(), "c"), ("y", Sum(2), "n m"))
+    graph = net(("c", conv(1), "x"), ("n", norm(), "c"), ("m", norm(), "c"), ("y", Sum(), "n m"))
     assert fold(graph) is graph
 
 
@@ -129,18 +129,18 @@ def test_batch_norms_before_and_behind_a_padded_convolution_all_go(fold: Fold) -
 
 
 def test_batch_norm_behind_a_sum_moves_into_its_terms(fold: Fold) -> None:
-    graph = net(("c", conv(1), "x"), ("s", Sum(2), "c x"), ("n", norm(), "s"), ("r", ReLU(), "n"))
+    graph = net(("c", conv(1), "x"), ("s", Sum(), "c x"), ("n", norm(), "s"), ("r", ReLU(), "n"))
     assert kinds(fold(graph)) == ["Convolution", "Affine", "Sum", "ReLU"]
 
 
 def test_batch_norm_behind_a_sum_that_a_sum_reads_too_stays(fold: Fold) -> None:
-    steps = [("c", conv(1), "x"), ("s", Sum(2), "c x"), ("n", norm(), "s"), ("r", ReLU(), "n"), ("y", Sum(2), "r s")]
+    steps = [("c", conv(1), "x"), ("s", Sum(), "c x"), ("n", norm(), "s"), ("r", ReLU(), "n"), ("y", Sum(), "r s")]
     graph = net(*steps)
     assert fold(graph) is graph
 
 
 def test_weights_in_front_of_two_neurons_are_copied_for_the_one_behind_a_batch_norm(fold: Fold) -> None:
-    graph = net(("c", conv(1), "x"), ("n", norm(), "c"), ("r", ReLU(), "n"), ("q", ReLU(), "c"), ("y", Sum(2), "r q"))
+    graph = net(("c", conv(1), "x"), ("n", norm(), "c"), ("r", ReLU(), "n"), ("q", ReLU(), "c"), ("y", Sum(), "r q"))
     assert sorted(kinds(fold(graph))) == ["Convolution", "Convolution", "ReLU", "ReLU", "Sum"]
 
 
@@ -204,7 +204,7 @@ def test_batch_norm_does_not_move_into_one_branch_of_many(fold: Fold) -> None:
 
 
 def test_batch_norm_moves_into_all_the_weights_that_read_it(fold: Fold) -> None:
-    graph = net(("r", ReLU(), "x"), ("n", norm(), "r"), ("c", conv(), "n"), ("d", conv(), "n"), ("y", Sum(2), "c d"))
+    graph = net(("r", ReLU(), "x"), ("n", norm(), "r"), ("c", conv(), "n"), ("d", conv(), "n"), ("y", Sum(), "c d"))
     assert kinds(fold(graph)) == ["ReLU", "Convolution", "Convolution", "Sum"]
 
 
@@ -236,7 +236,7 @@ def test_reshape_read_twice_is_not_passed(fold: Fold) -> None:
         ("l", Linear(random(4, 5), None), "x"),
         ("u", Reshape((4, 1)), "l"),
         ("n", norm(4, 1), "u"),
-        ("y", Sum(2), "n u"),
+        ("y", Sum(), "n u"),
         shape=(5,),
     )
     assert fold(graph) is graph

@@ -53,10 +53,8 @@ def kept(graph: Graph) -> Graph:
 @pytest.mark.parametrize(
     "graph",
     [
-        pytest.param(net(("r", ReLU(), "x"), ("p", POOL, "r"), ("q", POOL, "r"), ("y", Sum(2), "p q")), id="two pools"),
-        pytest.param(
-            net(("r", ReLU(), "x"), ("p", OVERLAPPING, "r"), ("y", Sum(2), "p r")), id="activation read twice"
-        ),
+        pytest.param(net(("r", ReLU(), "x"), ("p", POOL, "r"), ("q", POOL, "r"), ("y", Sum(), "p q")), id="two pools"),
+        pytest.param(net(("r", ReLU(), "x"), ("p", OVERLAPPING, "r"), ("y", Sum(), "p r")), id="activation read twice"),
         pytest.param(net(("r", ReLU(), "x"), ("y", Concat(0), "r x"), ("p", POOL, "y")), id="behind a concatenation"),
         pytest.param(net(("r", ReLU(), "x"), ("i", Identity(), "r"), ("p", POOL, "i")), id="behind another operator"),
         pytest.param(net(("p", POOL, "x"), ("r", ReLU(), "p")), id="before it already"),
@@ -81,7 +79,7 @@ def test_pool_alone_behind_an_activation_moves_before_it(ceiling: torch.Tensor |
 
 
 def test_readers_of_the_pool_read_the_activation_then() -> None:
-    graph = kept(net(("r", ReLU(), "x"), ("p", POOL, "r"), ("i", Identity(), "p"), ("y", Sum(3), "i p p")))
+    graph = kept(net(("r", ReLU(), "x"), ("p", POOL, "r"), ("i", Identity(), "p"), ("y", Sum(), "i p p")))
     assert names(graph) == ["p", "r", "i", "y"]
     assert graph.by_name["y"].inputs == ("i", "r", "r")
 
@@ -97,7 +95,7 @@ def test_pools_and_activations_in_a_row_change_sides() -> None:
     "graph",
     [
         net(("p", POOL, "x"), ("r", ReLU(), "p")),
-        net(("p", POOL, "x"), ("r", ReLU(), "p"), ("y", Sum(2), "r r")),
+        net(("p", POOL, "x"), ("r", ReLU(), "p"), ("y", Sum(), "r r")),
         net(("p", POOL, "x"), ("q", OVERLAPPING, "p"), ("r", ReLU(), "q"), ("o", POOL, "r")),
     ],
 )

@@ -44,7 +44,7 @@ def kept(each: Pass, graph: Graph) -> Graph:
 
 
 def test_pool_with_two_readers_stays() -> None:
-    graph = net(("p", POOL, "x"), ("r", ReLU(), "p"), ("y", Sum(2), "r p"))
+    graph = net(("p", POOL, "x"), ("r", ReLU(), "p"), ("y", Sum(), "r p"))
     assert kept(MovePoolBehindActivation(), graph) is graph
 
 
@@ -66,7 +66,7 @@ def test_pool_before_an_activation_moves_behind_it(ceiling: torch.Tensor | None)
 
 
 def test_readers_of_the_activation_read_the_pool_now() -> None:
-    graph = net(("p", POOL, "x"), ("r", ReLU(), "p"), ("i", Identity(), "r"), ("y", Sum(3), "i r r"))
+    graph = net(("p", POOL, "x"), ("r", ReLU(), "p"), ("i", Identity(), "r"), ("y", Sum(), "i r r"))
     moved = kept(MovePoolBehindActivation(), graph)
     assert names(moved) == ["r", "p", "i", "y"]
     assert moved.by_name["y"].inputs == ("i", "p", "p")
@@ -83,7 +83,7 @@ def test_every_one_of_many_pools_is_moved() -> None:
     for index in range(150):
         value = f"r{index - 1}" if index else "x"
         branch = [(f"p{index}", one, value), (f"q{index}", ReLU(), f"p{index}")]
-        nodes += [*branch, (f"r{index}", Sum(2), f"q{index} {value}")]
+        nodes += [*branch, (f"r{index}", Sum(), f"q{index} {value}")]
     moved = MovePoolBehindActivation().run(net(*nodes, shape=(1, 1, 1)))
     assert kinds(moved) == ["ReLU", "MaxPool", "Sum"] * 150
 
@@ -152,7 +152,7 @@ def test_of_reshapes_in_a_row_the_last_one_stays() -> None:
 
 def test_reshape_that_others_read_stays_for_them() -> None:
     graph = net(
-        ("u", Reshape((256,)), "x"), ("s", Reshape((4, 64)), "u"), ("f", Reshape((256,)), "s"), ("y", Sum(2), "f u")
+        ("u", Reshape((256,)), "x"), ("s", Reshape((4, 64)), "u"), ("f", Reshape((256,)), "s"), ("y", Sum(), "f u")
     )
     merged = kept(MergeReshapes(), graph)
     assert sorted(names(merged)) == ["f", "u", "y"]
@@ -178,7 +178,7 @@ def shortcut(*steps: tuple[str, Operator], source: str = "r") -> Graph:
     for name, operator in steps:
         nodes.append((name, operator, source))
         source = name
-    wide = [("c", Concat(0), "h h"), ("y", Sum(2), f"c {source}")]
+    wide = [("c", Concat(0), "h h"), ("y", Sum(), f"c {source}")]
     return net(("r", ReLU(), "x"), *nodes, ("h", HALF, "x"), *wide)
 
 
@@ -192,12 +192,12 @@ def test_slices_and_pads_before_a_sum_become_one_selection() -> None:
 
 
 def test_both_branches_of_a_sum_are_folded() -> None:
-    graph = net(("r", ReLU(), "x"), ("a", HALF, "r"), ("b", HALF, "r"), ("y", Sum(2), "a b"))
+    graph = net(("r", ReLU(), "x"), ("a", HALF, "r"), ("b", HALF, "r"), ("y", Sum(), "a b"))
     assert kinds(kept(FoldShortcut(), graph)) == ["ReLU", "Selection", "Selection", "Sum"]
 
 
 def test_slice_that_others_read_is_not_folded_into_the_shortcut() -> None:
-    graph = net(("r", ReLU(), "x"), ("s", HALF, "r"), ("p", WIDER, "s"), ("c", Concat(0), "s s"), ("y", Sum(2), "p c"))
+    graph = net(("r", ReLU(), "x"), ("s", HALF, "r"), ("p", WIDER, "s"), ("c", Concat(0), "s s"), ("y", Sum(), "p c"))
     folded = kept(FoldShortcut(), graph)
     assert isinstance(folded.by_name["p"].operator, Selection)
     assert folded.by_name["p"].inputs == ("s",)
@@ -210,7 +210,7 @@ def test_slice_into_padding_is_left_alone() -> None:
         ("p", WIDER, "s"),
         ("t", cut, "p"),
         ("q", Pad((1, 0, 0), (0, 0, 0)), "t"),
-        ("y", Sum(2), "q p"),
+        ("y", Sum(), "q p"),
     )
     assert (
         kinds(kept(FoldShortcut(), graph)).count("Selection") == 1

@@ -14,7 +14,7 @@ from snnconvert.operators.sum import Sum
 
 
 def relu(name: str, *inputs: str) -> Node:
-    return Node(name, ReLU() if len(inputs) == 1 else Sum(len(inputs)), inputs)
+    return Node(name, ReLU() if len(inputs) == 1 else Sum(), inputs)
 
 
 def graph(*nodes: Node, output: str | None = None) -> Graph:

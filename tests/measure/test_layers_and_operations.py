@@ -119,7 +119,7 @@ def test_multiplication_of_the_input_by_one_weight_each_is_a_mac_of_the_first_la
     nodes = (
         Node("a", Affine(torch.full((3, 1, 1), 2.0), torch.zeros(1, 1, 1)), ("x",)),
         Node("r", ReLU(), ("a",)),
-        Node("s", Sum(2), ("r", "r")),
+        Node("s", Sum(), ("r", "r")),
     )
     graph = Graph("net", "x", (3, 4, 4), nodes, "s")
     assert ann_macs(graph) == 0  # no convolution, no linear layer

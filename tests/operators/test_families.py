@@ -56,7 +56,7 @@ def test_value_that_does_not_fit_is_refused(operator: Convolution, shape: tuple[
 
 def test_values_of_different_shapes_are_neither_added_nor_joined() -> None:
     with pytest.raises(ValueError, match="different shapes are added"):
-        Sum(2).infer_shape([(3, 4), (3, 1)])
+        Sum().infer_shape([(3, 4), (3, 1)])
     with pytest.raises(ValueError, match="cannot join"):
         Concat(0).infer_shape([(3, 4), (3, 5)])
     with pytest.raises(ValueError, match="cannot join"):
