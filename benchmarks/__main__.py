@@ -51,6 +51,7 @@ BENCHMARKS = {
     "mutations": mutations.run,
     "mnist": fidelity.mnist,
     "resnet20": fidelity.resnet20,
+    "resnet20_auto": fidelity.resnet20_auto,
     "others": fidelity.others,
     "stop": stopping.run,
     "events": events.run,
