@@ -14,11 +14,11 @@ from benchmarks.report import Section, machine
 from snnconvert import pipeline
 from snnconvert.calibrate import collect
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
 from snnconvert.data import Preprocessing, batches, open_dataset
 from snnconvert.fold import PASSES
 from snnconvert.graph import apply_passes
 from snnconvert.load import load_model
+from snnconvert.progress import Silent
 
 THREADS = 2
 ROUNDS = 7

@@ -12,8 +12,8 @@ from benchmarks.networks import BY_NAME, path_of
 from benchmarks.report import Section, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
 from snnconvert.data import open_dataset
+from snnconvert.progress import Silent
 
 NAME, MOST, SAMPLES = "mnist_ademrahal_lenet5", 8, 2000  # MOST: events of a white pixel
 STEPS = (8, 16, 32, 64)

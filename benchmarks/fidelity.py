@@ -9,7 +9,7 @@ from benchmarks.networks import BY_NAME, path_of
 from benchmarks.report import BATCH, DEVICE, HERE, Section, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
+from snnconvert.progress import Silent
 from snnconvert.report.plot import LEFT, RIGHT, Series, axes_of, description, drawn, frame, legend, opening
 from snnconvert.report.tables import steps_table
 

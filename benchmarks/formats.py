@@ -11,9 +11,9 @@ from benchmarks.networks import BY_NAME, path_of
 from benchmarks.report import DATA, Section, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
 from snnconvert.data import Preprocessing, batches, open_dataset
 from snnconvert.load import Asked, load_model
+from snnconvert.progress import Silent
 
 NAME = "cifar10_akamaster_resnet20"
 STEPS, SAMPLES = 32, 1000

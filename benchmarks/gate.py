@@ -9,9 +9,9 @@ from benchmarks.networks import BY_NAME, path_of
 from benchmarks.report import BATCH, DEVICE, Section, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
 from snnconvert.gate.difference import Verdict
 from snnconvert.gate.paired import paired
+from snnconvert.progress import Silent
 
 RERUNS = 10_000
 MARGIN, ALPHA = 0.01, 0.05

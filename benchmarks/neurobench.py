@@ -14,13 +14,13 @@ from benchmarks.networks import BY_NAME, path_of
 from benchmarks.report import Section, Skipped, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
 from snnconvert.data import Preprocessing, batches, open_dataset
 from snnconvert.graph import Graph, Node
 from snnconvert.measure.cost import measure_cost
 from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
+from snnconvert.progress import Silent
 from snnconvert.simulate import Simulator
 
 SAMPLES, STEPS = 16, 32

@@ -18,7 +18,6 @@ from benchmarks.report import Section, Skipped, machine
 from snnconvert import pipeline
 from snnconvert.bundle import metadata
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
 from snnconvert.data import Preprocessing, select
 from snnconvert.export.deployed import read_step_model
 from snnconvert.export.nir.export import nir_file
@@ -30,6 +29,7 @@ from snnconvert.export.step_model import step_model
 from snnconvert.export.verification import Expected, expected_of, inexact
 from snnconvert.graph import OnnxWriter
 from snnconvert.network import SpikingNetwork
+from snnconvert.progress import Silent
 
 STEPS, IMAGES = 32, 4
 

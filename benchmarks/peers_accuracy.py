@@ -14,7 +14,8 @@ from benchmarks.peers import TOLERANCE, installed
 from benchmarks.report import Section, Skipped, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
-from snnconvert.conversion import Conversion, Silent
+from snnconvert.conversion import Conversion
+from snnconvert.progress import Silent
 
 NAME = "cifar10_akamaster_resnet20"
 STEPS = [4, 8, 16, 32, 64]

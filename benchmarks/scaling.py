@@ -12,7 +12,7 @@ import torch
 from benchmarks.fidelity import document_of
 from snnconvert import pipeline
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
+from snnconvert.progress import Silent
 torch.set_num_threads(2)
 document = document_of("cifar10_akamaster_resnet20", [32], int(sys.argv[1]), 256, correct=[])
 conversion = pipeline.convert(build_job(document, "scaling"), torch.device("cpu"), Silent())

@@ -18,7 +18,8 @@ from benchmarks.keras_layers import KerasLayers
 from benchmarks.report import HERE, Section, Skipped, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
-from snnconvert.conversion import Conversion, Silent
+from snnconvert.conversion import Conversion
+from snnconvert.progress import Silent
 
 PYTHON = Path(os.environ.get("SNNCONVERT_TOOLBOX", HERE.parent / ".venv" / "toolbox" / "bin" / "python"))
 STEPS = [4, 8, 16, 32, 64, 128]

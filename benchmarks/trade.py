@@ -17,9 +17,9 @@ from benchmarks.networks import BY_NAME, path_of
 from benchmarks.report import BATCH, DEVICE, Section, machine
 from snnconvert import pipeline
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
 from snnconvert.data import open_dataset
 from snnconvert.data.preprocessing import Preprocessing
+from snnconvert.progress import Silent
 
 AUTO = {"method": "auto"}
 FITTED = {"method": "mse", "correct": ["step-bias", "weights"]}

@@ -49,8 +49,9 @@ REFUSED = """
 """
 CONSTANT = """
 Everything else is refused too, as are nodes that hold graphs of their own (If, Loop, Scan) and operators of other
-domains. Softmax, LogSoftmax and Sigmoid are dropped where they end the network and do not change which output is
-largest.
+domains. Softmax, LogSoftmax and Sigmoid are dropped where they end the network, or only changes of shape follow, and do
+not change which output is largest. A network that ends in a sigmoid of one output is a classifier of two classes: class
+1 where the output is positive without it.
 
 ## Computed at once
 

@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 
 from snnconvert.config import build_job, set_path
-from snnconvert.conversion import Silent
 from snnconvert.data.samples import batches
 from snnconvert.errors import DataError, UsageError
 from snnconvert.exporting import Opened, Wish, open_bundle
@@ -30,6 +29,7 @@ from snnconvert.exporting import export as export_bundle
 from snnconvert.network import SpikingNetwork
 from snnconvert.option_paths import OPTION_PATHS
 from snnconvert.pipeline import run
+from snnconvert.progress import Silent
 from snnconvert.registry import did_you_mean
 from snnconvert.report.evaluator import Evaluator
 from snnconvert.simulate import Readout, Simulator
@@ -79,9 +79,8 @@ class Bundle:
             SnnError: the samples cannot be read, or do not fit.
         """
         evaluator = Evaluator(self.path)
-        dataset, indices, _ = evaluator.samples(None if data is None else _path("data", data))
-        indices = indices[:most]
-        how = evaluator.preprocessing, evaluator.shape, max(len(indices), 1)
+        dataset, indices, _ = evaluator.samples(None if data is None else _path("data", data), most)
+        how = evaluator.preprocessing, evaluator.shape, len(indices)
         found = [x for _, x in batches(dataset, indices, *how, steps=evaluator.bins)]
         return np.concatenate(found), None if dataset.labels is None else dataset.labels[indices]
 

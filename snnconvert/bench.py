@@ -15,7 +15,7 @@ from snnconvert.errors import ModelError
 from snnconvert.graph import Graph
 from snnconvert.load.reference import Reference
 from snnconvert.measure import Answers, LayerErrors, Outcomes
-from snnconvert.network import SpikingNetwork, whole
+from snnconvert.network import SpikingNetwork, mean_over_time
 from snnconvert.simulate import Simulator
 
 
@@ -124,7 +124,7 @@ class Bench:
         """
         network, sums = self.network, self.sums()
         x = torch.from_numpy(piece.x).to(self.device)
-        given = whole(x, network.encoding)
+        given = mean_over_time(x, network.encoding)
         expected = self.reference.run(given.cpu().numpy())
         wrong = ~np.isfinite(expected).reshape(len(expected), -1).all(1)
         if wrong.any():
@@ -133,7 +133,7 @@ class Bench:
                 f"evaluation sample {piece.first + int(wrong.argmax())}: the ANN's own output is NaN or infinite",
                 "is the sample scaled as in training? if so, the network itself overflows",
             )
-        answers = Answers(self.steps, expected)
+        answers = Answers(self.steps, expected, self.folded.binary)
         for readout in self._simulator.run(x, self.steps, network.stop_lead):
             ended = answers.add(network, readout)
             if ended.any():

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from snnconvert import __version__
-from snnconvert.config import PERSONAL
 from snnconvert.conversion import Conversion, class_count, operations
 from snnconvert.export import step_model
 from snnconvert.measure import Outcomes
@@ -41,8 +40,7 @@ def bundle_files(conversion: Conversion, outcomes: Outcomes) -> dict[str, bytes]
     }
     if job.plots is not None:
         files |= plots(metrics, job.plots)
-    chosen = {path: value for path, value in job.dotted().items() if path not in PERSONAL}
-    return files | {PROVENANCE: provenance_bytes(files, chosen, job.device, materials(conversion))}
+    return files | {PROVENANCE: provenance_bytes(files, job.portable, job.device, materials(conversion))}
 
 
 def _of_samples(conversion: Conversion, outcomes: Outcomes) -> dict[str, Any]:
@@ -73,6 +71,7 @@ def metadata(conversion: Conversion) -> dict[str, Any]:
         "model": {"name": conversion.loaded.path.name, "sha256": conversion.loaded.sha256},
         "input": list(graph.input_shape),
         "classes": class_count(graph),
+        "binary": graph.binary,
         "schedule": conversion.network.schedule_document,
         "steps": list(job.convert.steps),
         "preprocess": job.preprocess,

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from snnconvert.config import PERSONAL, Job, absolute_paths, build_job, set_path
 from snnconvert.errors import UsageError
@@ -13,12 +13,10 @@ from snnconvert.gate.measurement import Measurement, model_of, rows_of, run_meas
 from snnconvert.gate.predictions import read_npz
 from snnconvert.gate.schema import Baseline, Entry, Gate, Model, Rails
 from snnconvert.gate.verdict import Judgement, judge, require_samples
+from snnconvert.progress import Progress, counted
 from snnconvert.registry import did_you_mean
 from snnconvert.report.manifest import verify_bundle
 from snnconvert.yaml_document import parse_yaml, read_document
-
-if TYPE_CHECKING:
-    from snnconvert.conversion import Progress  # its module needs torch
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,7 @@ class Request:
     partial: bool = False
 
 
-def measured(
-    target: Path, baseline: Baseline | None, request: Request, progress: "Progress"
-) -> tuple[str, Measurement]:
+def measured(target: Path, baseline: Baseline | None, request: Request, progress: Progress) -> tuple[str, Measurement]:
     """Return the name of a network in the baseline, and what it does.
 
     Raises:
@@ -60,15 +56,15 @@ def measured(
     entry = None if baseline is None or request.anew else baseline.entry(name, where)
     if request.data is None:
         return name, stored(target)
-    options = _options_of(target)
+    options, reached = _options_of(target), counted(progress, "check")
     if entry is None:
-        return name, run_measurement(target, options, request.data, _heard(progress), progress.warn)
+        return name, run_measurement(target, options, request.data, reached, progress.warn)
     before = read_predictions(request.baseline, entry)
     steps, wanted = [row.t for row in entry.steps], None if before is None else frozenset(before.ids)
-    return name, run_measurement(target, options, request.data, _heard(progress), progress.warn, steps, wanted)
+    return name, run_measurement(target, options, request.data, reached, progress.warn, steps, wanted)
 
 
-def _converted(target: Path, entry: Entry, request: Request, progress: "Progress") -> Measurement:
+def _converted(target: Path, entry: Entry, request: Request, progress: Progress) -> Measurement:
     """Convert a model as the baseline says, and return what it does; nothing is written."""
     from snnconvert import pipeline  # late: a bundle whose predictions are stored does without torch
     from snnconvert.report.documents import predictions
@@ -98,20 +94,6 @@ def _require_samples(job: Job, entry: Entry, target: Path, request: Request) -> 
         as_stored = Preprocessing.parse(None), ()
         _, evaluation = select(*sets, job.seed, *as_stored, workers=DECODING, skip_bad=job.skip_bad)
         require_samples(before.ids, evaluation.ids, str(target), str(request.baseline), request.partial)
-
-
-def _heard(progress: "Progress") -> Callable[[int, int], None]:
-    """Return a function of (done, all) that tells of the samples run."""
-    before = 0
-
-    def reached(done: int, total: int) -> None:
-        nonlocal before
-        if before == 0:
-            progress.stage("check", total)
-        progress.advance(done - before)
-        before = done
-
-    return reached
 
 
 def stored(bundle: Path) -> Measurement:

@@ -65,7 +65,7 @@ def place_of_loops() -> tuple[Path, bool]:
 
 @cache
 def _source() -> str:
-    """Return a digest of all source files that loops are compiled from."""
+    """Return a digest of the source files of the engine, whose loops are compiled from several of them."""
     digest = hashlib.sha256()
     for path in sorted((Path(__file__).parent / "simulate").glob("*.py")):
         digest.update(path.read_bytes())

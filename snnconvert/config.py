@@ -15,6 +15,7 @@ from snnconvert.registry import did_you_mean
 from snnconvert.yaml_document import parse_yaml, yaml_lines
 
 _MESSAGES = {"extra_forbidden": "unknown option", "model_type": "expected options below it"}
+# left out of keys, provenance and baselines: a digest stands there for it, or it changes no result
 PERSONAL = (
     "model",
     "calib.path",
@@ -23,7 +24,7 @@ PERSONAL = (
     "workers",
     "max_memory",
     "device",
-)  # told otherwise, or of no effect
+)
 Samples = Annotated[int, Field(ge=1)]
 
 
@@ -166,6 +167,11 @@ class Job(Options):
 
         document = self.model_dump(mode="json")
         return {path: value for key, each in document.items() for path, value in walk(key, each).items()}
+
+    @property
+    def portable(self) -> dict[str, object]:
+        """Every option by its dotted path, but those of :data:`PERSONAL`: what makes a result, on any machine."""
+        return {path: value for path, value in self.dotted().items() if path not in PERSONAL}
 
     def to_yaml(self) -> bytes:
         """Return the job as a YAML document that :func:`read_job` reads back."""

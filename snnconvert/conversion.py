@@ -1,8 +1,9 @@
-"""All that one job finds out, stage by stage, and who is told of it while it runs."""
+"""All that one job finds out, stage by stage."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from snnconvert.calibrate import ActivationStatistics
 from snnconvert.config import Job
@@ -11,44 +12,6 @@ from snnconvert.graph import Equivalence, Graph
 from snnconvert.load import Loaded
 from snnconvert.measure import Density, Traced, ann_macs, first_layer_macs, graded_macs
 from snnconvert.network import NormalForm, SpikingNetwork
-
-
-class Progress(Protocol):
-    """What a conversion says while it runs."""
-
-    def stage(self, name: str, total: int) -> None:
-        """A stage begins that will advance by ``total`` samples."""
-
-    def advance(self, samples: int) -> None:
-        """Some samples of the stage are done."""
-
-    def note(self, text: str) -> None:
-        """A choice was made that the user should know."""
-
-    def detail(self, text: str) -> None:
-        """Something was measured that only the curious want to see."""
-
-    def warn(self, text: str) -> None:
-        """Something is likely wrong."""
-
-
-class Silent:
-    """Says nothing."""
-
-    def stage(self, name: str, total: int) -> None:
-        """Say nothing."""
-
-    def advance(self, samples: int) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
-
-    def detail(self, text: str) -> None:
-        """Say nothing."""
-
-    def warn(self, text: str) -> None:
-        """Say nothing."""
 
 
 @dataclass
@@ -77,8 +40,10 @@ class Conversion:
 
 
 def class_count(graph: Graph) -> int | None:
-    """Return how many classes the outputs stand for; None for dense predictions and for single values."""
+    """Return how many classes the outputs stand for; None for dense predictions, and for a single value but a logit."""
     shape = graph.shapes[graph.output]
+    if graph.binary and math.prod(shape) == 1:
+        return 2
     return shape[0] if len(shape) == 1 and shape[0] > 1 else None
 
 

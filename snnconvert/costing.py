@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from snnconvert.config import refusal
-from snnconvert.conversion import Conversion, Progress, operations
+from snnconvert.conversion import Conversion, operations
 from snnconvert.data import batches
 from snnconvert.exporting import open_bundle
 from snnconvert.hardware import TARGETS, Subject
 from snnconvert.measure import step_work
 from snnconvert.measure.cost import LARGEST, measure_cost
 from snnconvert.measure.energy import EnergyModel, priced
+from snnconvert.progress import Progress
 from snnconvert.report.evaluator import Evaluator
 from snnconvert.report.quantities import number, rows, section
 from snnconvert.report.text import printable
@@ -63,11 +63,10 @@ def cost_of(
     """
     deployed = open_bundle(bundle).deployed
     evaluator = Evaluator(bundle)
-    dataset, indices, _ = evaluator.samples(data)
-    chosen = indices[:samples]
+    dataset, chosen, _ = evaluator.samples(data, samples)
 
     def inputs() -> Iterator[torch.Tensor]:
-        arguments = (dataset, np.asarray(chosen), evaluator.preprocessing, evaluator.shape, 16)
+        arguments = (dataset, chosen, evaluator.preprocessing, evaluator.shape, 16)
         for _, x in batches(*arguments, steps=evaluator.bins):
             yield torch.from_numpy(x)
             progress.advance(len(x))

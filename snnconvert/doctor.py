@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from snnconvert import __version__
+from snnconvert.errors import first_line
 from snnconvert.processes import processors
 
 SCHEMA = "snnconvert/doctor/1"
@@ -42,8 +43,7 @@ def examine(folder: Path) -> dict[str, Any]:
         try:
             found.append(check())
         except Exception as problem:  # noqa: BLE001 - whatever it is, it is what was looked for
-            told = (str(problem).splitlines() or [type(problem).__name__])[0]
-            found.append(Finding(what, "FAIL", f"{type(problem).__name__}: {told}"[:200]))
+            found.append(Finding(what, "FAIL", f"{type(problem).__name__}: {first_line(problem)}"))
     return {
         "schema": SCHEMA,
         "version": __version__,

@@ -13,6 +13,11 @@ HINTS = {
 }
 
 
+def first_line(problem: BaseException, limit: int = 160) -> str:
+    """Return the first line of what an exception says, cut; of one that says nothing its type."""
+    return next(iter(str(problem).splitlines()), "")[:limit] or type(problem).__name__
+
+
 class SnnError(Exception):
     """An error that is told in one line; ``exit_status`` is what the process ends with."""
 
@@ -26,6 +31,15 @@ class SnnError(Exception):
 
     def __str__(self) -> str:
         return f"error[{self.code}]: {self.message}"
+
+    @property
+    def document(self) -> dict[str, str | None]:
+        """Return it as data."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
+    def at(self, where: str) -> "SnnError":
+        """Return the same error, which tells where."""
+        return type(self)(self.code, f"{where}: {self.message}", self.hint)
 
 
 class UsageError(SnnError):
@@ -65,3 +79,9 @@ class InternalError(SnnError):
     """One of our own guarantees failed: a bug in snnconvert (E9xx)."""
 
     exit_status = 70
+
+
+def damaged(path: object, problem: Exception) -> OutputError:
+    """Return the error of a file of a bundle that is not as it was written (E403)."""
+    hint = "the bundle is not as it was written: make it again"
+    return OutputError("E403", f"{path}: damaged ({first_line(problem)})", hint)

@@ -1,5 +1,6 @@
 """Simulates the evaluation set batch by batch; parts of it may have been measured by other processes."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -9,11 +10,12 @@ import torch
 
 from snnconvert.bench import Bench, pieces
 from snnconvert.checkpoints import AGAIN, BROKEN, Arrays, Checkpoints
-from snnconvert.conversion import Conversion, Progress, operations
+from snnconvert.conversion import Conversion, operations
 from snnconvert.costing import cost_of_conversion
 from snnconvert.explanation import Explanation, explain
 from snnconvert.measure import Outcomes, top1
 from snnconvert.measure.totals import squared
+from snnconvert.progress import Progress
 from snnconvert.tracing import trace
 from snnconvert.workers import Measure, measuring
 
@@ -60,10 +62,7 @@ def evaluate(
     conversion.metrics = {
         **sums.outcomes.document(operations(conversion)),
         "layers": sums.layers.rows(),
-        "equivalence": [
-            {"stage": each.stage, "compared": each.compared, "max_error": each.max_error, "limit": each.limit}
-            for each in conversion.equivalence
-        ],
+        "equivalence": [dataclasses.asdict(each) for each in conversion.equivalence],
     }
     if (doubt := _doubt(conversion)) is not None:
         conversion.warnings.append(doubt)
@@ -106,7 +105,8 @@ def _doubt(conversion: Conversion) -> str | None:
     largest = np.abs(x).max()
     if largest <= 1:
         return None
-    right, scaled = (int((top1(conversion.loaded.reference.run(each)) == labels).sum()) for each in (x, x / largest))
+    reference, binary = conversion.loaded.reference, conversion.folded.binary
+    right, scaled = (int((top1(reference.run(each), binary) == labels).sum()) for each in (x, x / largest))
     if scaled <= right + CLEARLY * len(x):
         return None
     return f"{told}; of {len(x)}, {right} as they are and {scaled} with scale=1/{largest:g}: does --preprocess fit?"

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from snnconvert.conversion import Conversion, Progress, class_count
+from snnconvert.conversion import Conversion, class_count
 from snnconvert.data import Selection
 from snnconvert.errors import SnnError
 from snnconvert.measure import Density, Diagnosis, Nearness, add_bound, step_work
-from snnconvert.network import Schedule, whole
+from snnconvert.network import Schedule, mean_over_time
+from snnconvert.progress import Progress
 from snnconvert.recipes import recipe_of
 from snnconvert.report.advice import advice
 from snnconvert.report.quantities import suffixed
@@ -130,7 +131,8 @@ def _measured(
     advance: Callable[[int], None],
 ) -> tuple[Diagnosis, dict[str, Any]]:
     """Run the network, its bound and the other schedule on the chosen samples."""
-    network, classes = conversion.network, class_count(conversion.folded) is not None
+    network = conversion.network
+    outputs = class_count(conversion.folded) is not None, conversion.folded.binary
     axes = {name: layer.axis for name, layer in conversion.statistics.layers.items()}
     normal = conversion.normal.graph.mapped(lambda tensor: tensor.to(device))
     layers, sample = len(network.neurons), 4 * sum(math.prod(shape) for shape in normal.shapes.values())
@@ -139,8 +141,8 @@ def _measured(
     diagnosis = Diagnosis(
         network, normal, axes, batch_size, max(affordable, 1) if affordable < layers else None, device
     )
-    bound, own = Nearness(steps, classes), Nearness(steps, classes)
-    other, why = Nearness(steps, classes), "it would take too long"
+    bound, own, other = (Nearness(steps, *outputs) for _ in range(3))
+    why = "it would take too long"
     simulators: dict[Simulator, Sequence[int]] = {}
     if network.bins is not None:
         why = "input events come when they come"
@@ -149,12 +151,12 @@ def _measured(
     simulator = Simulator(network, device)
     for batch in chosen.in_time(network.bins).batches(batch_size, advance):
         presented = torch.from_numpy(batch).to(device)
-        x = whole(presented, network.encoding)
+        x = mean_over_time(presented, network.encoding)
         expected = normal.run(x)
         for readout in simulator.run(presented, steps):
             own.add(readout.t, readout.estimate, expected)
         diagnosis.add(x, readout.estimate, readout.rates)
-        add_bound(bound, network, normal, x, steps)
+        add_bound(bound, network, normal, x, expected, steps)
         for runner, at in simulators.items():
             for readout in runner.run(x, at):
                 other.add(readout.t, readout.estimate, expected)

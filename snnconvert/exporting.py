@@ -10,7 +10,6 @@ from typing import Any
 
 import onnx
 
-from snnconvert.conversion import Progress
 from snnconvert.errors import InternalError, ModelError, OutputError, UsageError
 from snnconvert.export.approximations import approximated
 from snnconvert.export.deployed import Deployed, read_step_model
@@ -26,6 +25,7 @@ from snnconvert.export.window_model import window_model
 from snnconvert.load.onnx_file import MAX_BYTES
 from snnconvert.measure import step_work
 from snnconvert.network import SpikingNetwork
+from snnconvert.progress import Progress
 from snnconvert.report.manifest import read_json, read_verified, verify_bundle
 from snnconvert.report.single_file import check_place, write_together
 

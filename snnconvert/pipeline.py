@@ -1,6 +1,7 @@
 """The main job as one story: load, fold, calibrate, normalise, convert, simulate, measure, write."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from snnconvert.calibrate import collect
 from snnconvert.checkpoints import Checkpoints
 from snnconvert.compiled import place_of_loops
 from snnconvert.config import Job
-from snnconvert.conversion import Conversion, Progress, class_count
+from snnconvert.conversion import Conversion, class_count
 from snnconvert.convert import dead_layers
 from snnconvert.convert.recipe import Recipe
 from snnconvert.data import (
@@ -29,7 +30,7 @@ from snnconvert.data import (
     shared,
     value_range,
 )
-from snnconvert.errors import LimitError, ModelError, OutputError, UsageError
+from snnconvert.errors import LimitError, ModelError, OutputError, UsageError, first_line
 from snnconvert.evaluation import evaluate, evaluate_part, interpret
 from snnconvert.exporting import prove
 from snnconvert.fold import PASSES, MovePoolBeforeActivation, SplitCeilings, pools_averaged
@@ -38,6 +39,7 @@ from snnconvert.load import Asked, load_model
 from snnconvert.measure import Outcomes
 from snnconvert.memory import confined, ran_out
 from snnconvert.network import NormalForm, SpikingNetwork, fixed_point
+from snnconvert.progress import Progress
 from snnconvert.recipes import Workshop, recipe_of, resolved
 from snnconvert.report.documents import run_record
 from snnconvert.report.evaluator import check_classes
@@ -111,8 +113,8 @@ def exactly(job: Job, device: torch.device) -> Iterator[None]:
     except Exception as problem:
         if not ran_out(problem, limit):
             raise
-        told = next(iter(str(problem).splitlines()), type(problem).__name__)
-        raise LimitError("E501", f"out of memory ({told})", MEMORY_HINT if limit is None else LIMIT_HINT) from None
+        hint = MEMORY_HINT if limit is None else LIMIT_HINT
+        raise LimitError("E501", f"out of memory ({first_line(problem)})", hint) from None
 
 
 def check_apart(destination: Path, job: Job) -> None:
@@ -171,7 +173,7 @@ def convert(
     untried = recipe.try_on(pooled)  # what no scales could convert is refused now, too
     check_trace(job.trace, untried, evaluation)
     progress.stage("calibrate", len(calib))
-    if options.stop is not None and class_count(folded) in (None, 1):
+    if options.stop is not None and class_count(folded) is None:
         raise UsageError("E003", "--stop: the outputs are no classes, of which one could lead", "leave it out")
     statistics = (kept or Checkpoints()).statistics(
         pooled,
@@ -181,6 +183,9 @@ def convert(
     dead = dead_layers(statistics)
     warnings += [f"node '{name}' is zero on every calibration sample: its scale is 1" for name in dead]
     workshop = Workshop(pooled, statistics, calib, job, device, untried)
+    stop_lead = None if options.stop is None else options.stop * workshop.mean_lead(folded)
+    if stop_lead == 0:
+        raise UsageError("E003", "--stop: of no calibration sample has the ANN a class that leads", "leave it out")
     if options.method == "auto":
         recipe, tried = workshop.choose(recipe, progress.detail)
         job = resolved(job, recipe)
@@ -189,8 +194,7 @@ def convert(
     notes += workshop.told(recipe, network)
     before = "folded network" if pooled is folded else "folded network with averaged pools"
     equivalence += [*checks, *compare_forms(loaded.path.name, before, pooled, normal, network, sample)]
-    if options.stop is not None:
-        network = dataclasses.replace(network, stop_lead=options.stop * workshop.mean_lead(folded))
+    network = dataclasses.replace(network, stop_lead=stop_lead)
     notes += network.pool_notes
     if network.graded:
         listed = ", ".join(f"'{name}'" for name in network.graded[:8])
@@ -288,6 +292,8 @@ def choose_samples(job: Job, graph: Graph, notes: list[str], warnings: list[str]
     if classes is None:
         told = "" if evaluation.dataset.labels is None else ", and labels are not used"
         notes.append(f"the outputs are no classes: their distance to the ANN's stands in for accuracy{told}")
+        if math.prod(graph.shapes[graph.output]) == 1:
+            notes.append("a network of two classes with one output says so by a sigmoid at its end")
     elif evaluation.dataset.labels is None:
         notes.append("no labels: agreement with the ANN stands in for accuracy")
     return calib, evaluation

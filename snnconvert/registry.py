@@ -1,4 +1,4 @@
-"""One registry for everything that is dropped into a folder: operators, neurons, methods, exporters."""
+"""One registry for everything that is dropped into a folder: operators, neurons, methods, chips."""
 
 import difflib
 import importlib

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from snnconvert.config import TraceOptions
-from snnconvert.conversion import Conversion, Progress
+from snnconvert.conversion import Conversion
 from snnconvert.data import Selection
 from snnconvert.errors import UsageError
 from snnconvert.graph import Node
 from snnconvert.measure import Outcomes, Traced, record, step_work, telling
-from snnconvert.network import SpikingNetwork, whole
+from snnconvert.network import SpikingNetwork, mean_over_time
+from snnconvert.progress import Progress
 from snnconvert.registry import did_you_mean
 from snnconvert.report.quantities import suffixed
 from snnconvert.simulate import Simulator
@@ -63,7 +64,7 @@ def trace(conversion: Conversion, outcomes: Outcomes, device: torch.device, prog
 
     with torch.no_grad():
         normal = conversion.normal.graph.mapped(lambda tensor: tensor.to(device))
-        normal.run(whole(presented, network.encoding), observe)
+        normal.run(mean_over_time(presented, network.encoding), observe)
         (readout,) = Simulator(network, device).run(presented, [network.schedule.steps])
         rates = {name: readout.rates[name][0].flatten().cpu() for name in network.neurons}
         named = _named(options, network)

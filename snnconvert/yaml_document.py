@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from snnconvert.errors import UsageError
+from snnconvert.errors import UsageError, first_line
 
 MAX_BYTES = 2**20  # of a file
 
@@ -55,7 +55,7 @@ def parse_yaml(text: str, where: str) -> tuple[Any, dict[str, str]]:
     except RecursionError:
         raise UsageError("E301", f"{where}: nested too deep") from None
     except (yaml.YAMLError, ValueError) as problem:
-        raise UsageError("E301", f"{where}: {str(problem).splitlines()[0][:160]}") from None
+        raise UsageError("E301", f"{where}: {first_line(problem)}") from None
 
 
 def _places(node: yaml.Node, where: str, parents: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:

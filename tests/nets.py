@@ -178,6 +178,11 @@ def read_twice(net: Net, x: str) -> str:
     return net.concat(net.relu(current), net.relu(current, ceiling=0.5))
 
 
+def neurons_on_spikes(net: Net, x: str) -> str:
+    """Neurons that read the spikes of others, with a pool between them."""
+    return net.relu(net.maximum(net.relu(net.conv(x, 3)), window(3, 1, 1)), ceiling=0.5)
+
+
 BLOCKS: dict[str, Callable[[Net, str], str]] = {
     "chain": chain,
     "clipped": clipped,
@@ -194,6 +199,7 @@ BLOCKS: dict[str, Callable[[Net, str], str]] = {
     "shuffle": shuffle,
     "per pixel": per_pixel,
     "read twice": read_twice,
+    "neurons on spikes": neurons_on_spikes,
 }
 
 

@@ -98,6 +98,8 @@ def test_samples_are_as_the_engine_takes_them(made: "snnconvert.Bundle", sets: t
     evaluated, _ = made.samples()
     assert np.array_equal(evaluated, x)
     assert len(made.samples(sets[1], 7)[0]) == 7
+    with pytest.raises(UsageError, match="expected at least 1, got 0"):
+        made.samples(sets[1], 0)
 
 
 @pytest.mark.parametrize("steps", [4, [np.int64(4)], np.array([4]), range(4, 5)])

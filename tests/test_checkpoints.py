@@ -13,8 +13,8 @@ from snnconvert.bench import Bench, Piece, Sums
 from snnconvert.calibrate import ActivationStatistics, from_arrays, to_arrays
 from snnconvert.checkpoints import Arrays, Checkpoints
 from snnconvert.config import Job, build_job
-from snnconvert.conversion import Silent
 from snnconvert.errors import OutputError
+from snnconvert.progress import Silent
 
 MODELS = Path(__file__).parents[1] / "models"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import snnconvert
-from snnconvert.errors import HINTS, DataError, ModelError
+from snnconvert.errors import HINTS, DataError, ModelError, first_line
 from snnconvert.load.constants import Lost
 from snnconvert.operators import Unsupported
 from snnconvert.operators.onnx_node import TooLarge
@@ -18,6 +18,18 @@ RAISED = [
     for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "ModelError"
 ]
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\nsecond"])
+def test_an_exception_without_a_first_line_tells_its_type(text: str) -> None:
+    assert first_line(MemoryError(text)) == "MemoryError"
+    assert first_line(ValueError("one\ntwo"), 2) == "on"
+
+
+def test_the_same_error_tells_where() -> None:
+    error = DataError("E203", "broken", "mend it").at("x.npy")
+    assert (type(error), error.document["message"]) == (DataError, "x.npy: broken")
+    assert (error.code, error.hint) == ("E203", "mend it")
 
 
 def test_refusal_without_a_hint_cannot_be_written() -> None:

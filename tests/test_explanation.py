@@ -9,9 +9,10 @@ import torch
 
 from snnconvert import explanation, pipeline
 from snnconvert.config import build_job
-from snnconvert.conversion import Conversion, Silent
+from snnconvert.conversion import Conversion
 from snnconvert.explanation import explain, times, unfitted
 from snnconvert.measure import step_work
+from snnconvert.progress import Silent
 
 MODELS = Path(__file__).parents[1] / "models"
 

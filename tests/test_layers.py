@@ -17,6 +17,7 @@ LAYERS = [
     "compiled",
     "memory",
     "processes",
+    "progress",
     "yaml_document",
     "graph",
     "operators",

@@ -18,15 +18,15 @@ from PIL import Image
 from snnconvert import pipeline
 from snnconvert.bundle import bundle_files, materials
 from snnconvert.config import build_job
-from snnconvert.conversion import Progress, Silent
 from snnconvert.convert import recipe
 from snnconvert.errors import DataError, InternalError, LimitError, ModelError, OutputError, UsageError
 from snnconvert.graph import Graph, Pass
 from snnconvert.operators.linear import Linear
 from snnconvert.pipeline import choose_device, convert, evaluate, interpret, run
+from snnconvert.progress import Progress, Silent
 from snnconvert.report.evaluator import Evaluator
+from snnconvert.report.manifest import read_manifest, verify_bundle
 from snnconvert.report.provenance import verify_provenance
-from snnconvert.report.publish import read_manifest, verify_bundle
 from snnconvert.simulate import Simulator
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -493,6 +493,19 @@ def test_samples_that_are_decided_stop_and_the_rows_say_when() -> None:
 def test_stops_that_would_stop_nothing_are_refused(convert: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=rf"E003.*--stop: .*{words}"):
         converted({"convert": convert})
+
+
+def test_where_no_class_leads_nobody_is_settled(save_onnx: Callable, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Gemm", ["x", "a"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Gemm", ["r", "b"], ["y"]),
+    ]
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((12, 5), np.float32))
+    model = save_onnx(nodes, {"a": np.ones((5, 4), np.float32), "b": np.ones((4, 3), np.float32)}, (5,))
+    job = {"model": str(model), "calib": {"path": str(tmp_path / "x.npz")}, "convert": {"stop": 1.0}}
+    with pytest.raises(UsageError, match=r"E003.*--stop: of no calibration sample has the ANN a class that leads"):
+        convert(build_job(job, "test"), CPU, Silent())
 
 
 def test_outputs_that_are_no_classes_cannot_lead(save_onnx: Callable, tmp_path: Path) -> None:

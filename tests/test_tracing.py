@@ -9,9 +9,10 @@ import torch
 
 from snnconvert import pipeline, tracing
 from snnconvert.config import TraceOptions, build_job
-from snnconvert.conversion import Conversion, Silent
+from snnconvert.conversion import Conversion
 from snnconvert.errors import UsageError
 from snnconvert.measure import Outcomes
+from snnconvert.progress import Silent
 from snnconvert.tracing import check_trace, trace
 
 MODELS = Path(__file__).parents[1] / "models"

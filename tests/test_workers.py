@@ -18,10 +18,11 @@ from onnx import helper
 from snnconvert import pipeline
 from snnconvert.bench import Bench, Piece, pieces
 from snnconvert.config import Job, build_job
-from snnconvert.conversion import Conversion, Silent
+from snnconvert.conversion import Conversion
 from snnconvert.errors import DataError, LimitError, ModelError, UsageError
 from snnconvert.evaluation import evaluate
 from snnconvert.measure import Outcomes
+from snnconvert.progress import Silent
 from snnconvert.workers import measuring
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -186,7 +187,9 @@ def test_they_are_interrupted_together_and_in_silence(tmp_path: Path) -> None:
     options |= {"steps": "100000", "correct": "-", "workers": 2, "out": tmp_path / "snn"}
     command = [sys.executable, "-m", "snnconvert", "-q", "convert", str(MODELS / "digits_cnn.onnx")]
     command += [str(each) for name, value in options.items() for each in (f"--{name}", value)]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup ignores it, which children inherit
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0)
+    signal.signal(signal.SIGINT, before)
     try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         deadline = time.monotonic() + 120

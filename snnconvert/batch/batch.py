@@ -8,9 +8,9 @@ from typing import Any
 from snnconvert.batch.expansion import Planned, expand, select
 from snnconvert.batch.gates import Gates
 from snnconvert.batch.keys import Contents, key_document
-from snnconvert.batch.schedule import DONE, FAILED, MISSING, SKIPPED, Result
+from snnconvert.batch.schedule import FAILED, SKIPPED, Result
 from snnconvert.batch.schema import Source
-from snnconvert.batch.store import Entry, State, Store, entry_of
+from snnconvert.batch.store import DONE, MISSING, Entry, State, Store, entry_of
 from snnconvert.batch.summary import summarise, write_summary
 from snnconvert.errors import SnnError, UsageError
 from snnconvert.gate.difference import Verdict
@@ -59,9 +59,7 @@ def _entry(planned: Planned, contents: Contents, needed: bool) -> Entry | None:
     except SnnError as problem:
         if not needed:
             return None
-        raise type(problem)(
-            problem.code, f"{planned.place}: job '{planned.name}': {problem.message}", problem.hint
-        ) from None
+        raise problem.at(f"{planned.place}: job '{planned.name}'") from None
 
 
 def check(entries: Sequence[Entry]) -> None:
@@ -142,6 +140,3 @@ def status(batch: Batch) -> list[tuple[str, str, str]]:
             state = FAILED
         rows.append((entry.folder, state, found.why))
     return [*rows, *((name, "old", "of no job in the file") for name in batch.store.others([*batch.entries]))]
-
-
-__all__ = ["Batch", "Gates", "check", "failed", "gated_out", "look", "run", "status"]

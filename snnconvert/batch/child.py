@@ -15,9 +15,9 @@ from snnconvert import pipeline
 from snnconvert.batch.task import Outcome, Task
 from snnconvert.checkpoints import Checkpoints
 from snnconvert.config import Job
-from snnconvert.conversion import Silent
 from snnconvert.errors import LimitError, OutputError, SnnError
 from snnconvert.memory import load_libraries, ran_out
+from snnconvert.progress import Silent
 from snnconvert.report.manifest import verify_bundle
 from snnconvert.report.text import printable
 
@@ -95,7 +95,7 @@ def attempt(task: Task) -> Outcome:
     if error is None:
         return Outcome(0, seconds, peak=peak)
     transient = isinstance(error, OutputError) or (isinstance(error, LimitError) and task.memory is None)
-    return Outcome(error.exit_status, seconds, error.code, error.message, error.hint, transient, peak)
+    return Outcome.failed(error, seconds, transient=transient, peak=peak)
 
 
 def _error(task: Task, log: TextIO) -> SnnError | None:

@@ -112,7 +112,7 @@ class Cluster:
             message, hint = f"several workers died of it ({problem.task})", "see the log of its last attempt"
         except Exception as problem:  # noqa: BLE001 - whatever a worker raises is the outcome of its job only
             message, hint = f"the worker failed ({type(problem).__name__}: {problem})", "see the worker's log"
-        return Outcome(LimitError.exit_status, seconds, "E501", message, hint, transient=True)
+        return Outcome.failed(LimitError("E501", message, hint), seconds, transient=True)
 
 
 def _security(tls: Tls | None) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from snnconvert.batch.schema import BASELINE, BatchFile, BatchJob, Defaults, JobGate, Source
-from snnconvert.config import Job, absolute_paths, build_job, refusal, set_option, set_path
+from snnconvert.config import PERSONAL, Job, absolute_paths, build_job, refusal, set_option, set_path
 from snnconvert.errors import UsageError
 from snnconvert.registry import did_you_mean
 from snnconvert.yaml_document import yaml_text
@@ -107,7 +107,7 @@ def _check_matrix(source: Source) -> None:
         where = places[f"matrix.{path}"]
         if path not in known and not re.fullmatch(r"neuron\.\w+|gate(\..*)?", path):
             raise UsageError("E301", f"{where}: matrix.{path}: unknown option", did_you_mean(path, known))
-        if path in ("trust_model", "device", "workers") or path.partition(".")[0] == "gate":
+        if path in {*PERSONAL} - {"model", "calib.path", "eval.path"} or path.partition(".")[0] == "gate":
             raise UsageError("E301", f"{where}: matrix.{path}: changes no result, and cannot be swept")
         if len({told(value) for value in choices}) != len(choices):
             raise UsageError("E302", f"{where}: matrix.{path}: a value stands there twice")

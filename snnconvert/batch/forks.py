@@ -103,11 +103,11 @@ class Forks:
         seconds = round(time.monotonic() - running.started, 3)
         if late:
             error = LimitError("E501", f"took more than {running.task.timeout:g} s", "execution.timeout gives it more")
-            return Outcome(error.exit_status, seconds, error.code, error.message, error.hint)
+            return Outcome.failed(error, seconds)
         how = signal.Signals(-status).name if status < 0 else f"status {status}"
         limited = "" if running.task.memory is None else "; with more than execution.memory it may not"
         error = LimitError("E501", f"its process crashed ({how})", f"see {running.task.log}{limited}")
-        return Outcome(error.exit_status, seconds, error.code, error.message, error.hint, transient=True)
+        return Outcome.failed(error, seconds, transient=True)
 
 
 def _stop(processes: list[BaseProcess]) -> None:
@@ -132,6 +132,6 @@ def _live(answer: Connection, task: Task, work: Callable[[Task], Outcome], paren
         os._exit(signal.SIGTERM + 128)
     except OSError as problem:
         error = OutputError("E402", f"{task.log}: {problem.strerror or problem}")
-        outcome = Outcome(error.exit_status, 0.0, error.code, error.message, error.hint, transient=True)
+        outcome = Outcome.failed(error, transient=True)
     with suppress(OSError):  # nobody listens any more
         answer.send_bytes(json.dumps(outcome.to_document()).encode())

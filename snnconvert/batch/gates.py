@@ -62,8 +62,7 @@ class Gates:
             baseline, content = self._baseline(place)
             judgement = compared(network, stored(store.bundle(entry)), baseline, place, gate.over)
         except SnnError as problem:
-            error = {"code": problem.code, "message": problem.message, "hint": problem.hint}
-            return {"network": network, "verdict": None, "error": error}
+            return {"network": network, "verdict": None, "error": problem.document}
         return {"baseline": f"sha256:{digest(content)}", "network": network, **judged(judgement)}
 
     def _baseline(self, place: Path) -> tuple[Baseline, bytes]:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from snnconvert.config import PERSONAL, Job
+from snnconvert.config import Job
 from snnconvert.data import file_digest, samples_digest
 from snnconvert.errors import ModelError, UsageError
 from snnconvert.report.provenance import versions
@@ -50,7 +50,7 @@ def key_document(job: Job, contents: "Contents") -> dict[str, Any]:
         "model": contents.of_model(job.model),
         "calib": contents.of_samples(job.calib.path),
         "eval": None if job.eval.path is None else contents.of_samples(job.eval.path),
-        "options": {path: value for path, value in job.dotted().items() if path not in PERSONAL},
+        "options": job.portable,
         "device": device_class(job.device),
         "versions": versions(),
     }
@@ -134,7 +134,7 @@ def _model_content(path: Path) -> str:
         if not path.is_file():
             raise UsageError("E001", f"{path}: no such file", "the path of a model is relative to the batch file")
         own = file_digest(path)
-        if not _mentions(path, EXTERNAL):
+        if not _mentions_external(path):
             return own
         from snnconvert.load import model_digest  # late: torch takes seconds
 
@@ -145,8 +145,8 @@ def _model_content(path: Path) -> str:
         raise UsageError("E001", f"{path}: cannot be read ({getattr(problem, 'strerror', None) or problem})") from None
 
 
-def _mentions(path: Path, word: bytes) -> bool:
+def _mentions_external(path: Path) -> bool:
     if not path.stat().st_size:
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(word) >= 0
+        return content.find(EXTERNAL) >= 0

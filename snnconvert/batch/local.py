@@ -22,7 +22,7 @@ class LocalPool:
 
     def __init__(self, slots: int, threads: int) -> None:
         self.slots = slots
-        self._names: dict[str, Task] = {}
+        self._names: set[str] = set()
         self._rest = b""
         command = [sys.executable, "-m", "snnconvert.batch.server", str(os.getpid())]
         self._server = subprocess.Popen(
@@ -31,7 +31,7 @@ class LocalPool:
 
     def submit(self, task: Task) -> None:
         """Send a task to the server; if it is dead, waiting will tell."""
-        self._names[task.name] = task
+        self._names.add(task.name)
         if self._server.stdin is not None:
             with suppress(BrokenPipeError):
                 self._server.stdin.write(f"{json.dumps(task.to_document())}\n".encode())
@@ -48,7 +48,7 @@ class LocalPool:
         *lines, self._rest = (self._rest + received).split(b"\n")
         answers = [json.loads(line) for line in lines]
         for name, _ in answers:
-            del self._names[name]
+            self._names.remove(name)
         return [(name, Outcome(**document)) for name, document in answers]
 
     def close(self) -> None:
@@ -69,8 +69,8 @@ class LocalPool:
     def _all_lost(self) -> list[tuple[str, Outcome]]:
         status = self._server.wait()
         message, hint = f"the process that starts jobs has crashed (status {status})", "run the same command again"
-        lost = Outcome(LimitError.exit_status, 0.0, "E501", message, hint)
-        names, self._names = [*self._names], {}
+        lost = Outcome.failed(LimitError("E501", message, hint))
+        names, self._names = [*self._names], set()
         return [(name, lost) for name in names]
 
 

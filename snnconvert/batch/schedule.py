@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from snnconvert.batch.keys import key_of
 from snnconvert.batch.schema import Execution
-from snnconvert.batch.store import DAMAGED, DONE, MISSING, Entry, Store
+from snnconvert.batch.store import DONE, Entry, Store
 from snnconvert.batch.task import Executor, Outcome, Task
 from snnconvert.errors import SnnError
 
@@ -104,8 +104,7 @@ class Schedule:
         try:
             force = self.store.make_room(entry)
         except SnnError as problem:
-            outcome = Outcome(problem.exit_status, 0.0, problem.code, problem.message, problem.hint)
-            self._close(_Held(entry, lock, self._task(entry, False)), outcome)
+            self._close(_Held(entry, lock, self._task(entry, False)), Outcome.failed(problem))
             return
         (self.store.place(entry) / "log.txt").unlink(missing_ok=True)
         held = _Held(entry, lock, self._task(entry, force))
@@ -190,6 +189,3 @@ class Schedule:
     def _finish(self, result: Result) -> None:
         self._results.append(result)
         self.heard(result)
-
-
-__all__ = ["DAMAGED", "DONE", "FAILED", "MISSING", "SKIPPED", "Result", "Schedule"]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from snnconvert.batch.expansion import told
-from snnconvert.batch.schedule import DONE, FAILED
-from snnconvert.batch.store import Entry, Store
+from snnconvert.batch.schedule import FAILED
+from snnconvert.batch.store import DONE, Entry, Store
 from snnconvert.errors import OutputError
 from snnconvert.report.quantities import ann_accuracy, count, number, percent, points, rows, suffixed
 from snnconvert.report.single_file import clear_unfinished, write_whole

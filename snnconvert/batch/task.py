@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from snnconvert.errors import SnnError
+
 
 @dataclass(frozen=True)
 class Task:
@@ -48,6 +50,11 @@ class Outcome:
     hint: str | None = None
     transient: bool = False
     peak: int | None = None
+
+    @staticmethod
+    def failed(error: SnnError, seconds: float = 0.0, *, transient: bool = False, peak: int | None = None) -> "Outcome":
+        """Return the outcome that an error is."""
+        return Outcome(error.exit_status, seconds, **error.document, transient=transient, peak=peak)
 
     def to_document(self) -> dict[str, Any]:
         """Return the outcome as JSON can hold it."""

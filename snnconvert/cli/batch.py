@@ -109,7 +109,8 @@ def line(result: "Result") -> str:
 
 def tell(batch: "Batch", dry_run: bool, common: Common) -> int:
     """Print what would be done, or what is; nothing is written."""
-    from snnconvert.batch.batch import Gates, check, status
+    from snnconvert.batch.batch import check, status
+    from snnconvert.batch.gates import Gates
 
     rows = status(batch)
     if dry_run:

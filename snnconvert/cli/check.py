@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snnconvert.cli.messages import print_json, say
+from snnconvert.cli.messages import on_terminal, print_json, say
 from snnconvert.cli.options import PLACE, Common, common_options
 from snnconvert.errors import OutputError, SnnError, UsageError
 
@@ -168,7 +168,7 @@ def report(judgements: "list[Judgement]", place: Path, given: dict[str, Any], co
     if common.as_json:
         print_json(as_document(judgements, str(place), strict))
     else:
-        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        columns = shutil.get_terminal_size().columns if on_terminal(sys.stdout) else None
         click.echo(as_text(judgements, strict, columns))
 
 

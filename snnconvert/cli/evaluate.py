@@ -6,6 +6,7 @@ import click
 
 from snnconvert.cli.convert import report
 from snnconvert.cli.options import PLACE, Common, common_options
+from snnconvert.progress import counted
 
 
 @click.command("evaluate", epilog="Example:  snnconvert evaluate net_snn --data test.npz --steps 8,16,32,64")
@@ -31,5 +32,5 @@ def command(context: click.Context, bundle: str, data: str | None, steps: str | 
         )
         if chosen is not None and chosen[-1] > evaluator.about["schedule"]["T"]:
             progress.warn(f"calibrated for T = {evaluator.about['schedule']['T']}; {chosen[-1]} is beyond")
-        document, _ = evaluator.evaluate(data, chosen, progress.reached("evaluate"))
+        document, _ = evaluator.evaluate(data, chosen, counted(progress, "evaluate"))
     report(document, Path(bundle), common)

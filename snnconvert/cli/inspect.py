@@ -1,5 +1,6 @@
 """``snnconvert inspect MODEL``: what becomes of every node."""
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -61,10 +62,7 @@ def document(found: Any) -> dict[str, Any]:
             for name, refusal in found.refused.items()
         ],
         "nodes": [{**row, "scale": None} for row in found.nodes],
-        "equivalence": [
-            {"stage": each.stage, "compared": each.compared, "max_error": each.max_error, "limit": each.limit}
-            for each in found.equivalence
-        ],
+        "equivalence": [dataclasses.asdict(each) for each in found.equivalence],
         "notes": found.notes,
     }
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
@@ -26,6 +26,11 @@ QUIET, NORMAL, VERBOSE = 0, 1, 2
 PLAIN_EVERY = 10.0  # seconds between progress lines where there is no terminal
 
 
+def on_terminal(stream: TextIO | None) -> bool:
+    """Tell whether what is written there is read on a terminal; a stream that was closed is None."""
+    return stream is not None and stream.isatty()
+
+
 def wants_color(arguments: Sequence[str]) -> bool:
     """Decide on colour: --color, else NO_COLOR and FORCE_COLOR, else whether stderr is a terminal."""
     for index, word in enumerate(arguments):
@@ -36,7 +41,7 @@ def wants_color(arguments: Sequence[str]) -> bool:
             return choice == "always"
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or (sys.stderr is not None and sys.stderr.isatty())
+    return bool(os.environ.get("FORCE_COLOR")) or on_terminal(sys.stderr)
 
 
 def switched_on(name: str, arguments: Sequence[str]) -> bool:
@@ -75,8 +80,7 @@ class Speaker:
         if self.debug and sys.exc_info()[0] is not None:
             say(traceback.format_exc(), self.color)
         if self.as_json:
-            hint = None if error.hint is None else printable(error.hint, MESSAGE_LIMIT)
-            told = {"code": error.code, "message": printable(error.message, MESSAGE_LIMIT), "hint": hint}
+            told = {name: text and printable(text, MESSAGE_LIMIT) for name, text in error.document.items()}
             try:
                 click.echo(json.dumps({"error": told}))
             except OSError:
@@ -157,7 +161,7 @@ class TerminalProgress:
         self._name, self._total, self._done, self._told = name, total, 0, time.monotonic()
         if self.verbosity == QUIET:
             return
-        if sys.stderr.isatty():
+        if on_terminal(sys.stderr):
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -183,16 +187,6 @@ class TerminalProgress:
             self._told = time.monotonic()
             say(f"{self._name}: {self._done:,} of {self._parts(self._total)}", self.color)
 
-    def reached(self, name: str) -> Callable[[int, int], None]:
-        """Return a function of (done, all) that drives a stage of this name."""
-
-        def update(done: int, total: int) -> None:
-            if self._name != name:
-                self.stage(name, total)
-            self.advance(done - self._done)
-
-        return update
-
     def note(self, text: str) -> None:
         """Tell a choice that was made."""
         if self.verbosity > QUIET:
@@ -216,4 +210,4 @@ def print_json(document: object) -> None:
 
 def print_path(path: str) -> None:
     """Print the path of a result: as it is for programs, on a terminal without what could steer it."""
-    click.echo(printable(path, 4096) if sys.stdout is not None and sys.stdout.isatty() else path)
+    click.echo(printable(path, 4096) if on_terminal(sys.stdout) else path)

@@ -17,7 +17,7 @@ from torch import Tensor
 from snnconvert.convert.recipe import Recipe
 from snnconvert.graph import Graph
 from snnconvert.measure.totals import squared
-from snnconvert.network import SpikingNetwork, whole
+from snnconvert.network import SpikingNetwork, mean_over_time
 from snnconvert.neurons import Neuron, make_neuron
 from snnconvert.operators.activation import ceiling_of
 from snnconvert.simulate import Simulator
@@ -67,7 +67,7 @@ def choose(
     ``convert`` turns a recipe into a network, fitted on other samples than ``held_out``, which are as the engine takes
     them; ``heard`` is told of every trial.
     """
-    given = whole(held_out, base.encoding)
+    given = mean_over_time(held_out, base.encoding)
     with torch.no_grad():
         expected = torch.cat([ann.run(given[i : i + BATCH]) for i in range(0, len(given), BATCH)])
     trials: list[Trial] = []

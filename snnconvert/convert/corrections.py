@@ -25,7 +25,7 @@ from snnconvert.calibrate.collect import channels_last
 from snnconvert.convert.refit import refit
 from snnconvert.errors import UsageError
 from snnconvert.graph import Node, Role
-from snnconvert.network import SpikingNetwork, whole
+from snnconvert.network import SpikingNetwork, mean_over_time
 from snnconvert.registry import did_you_mean
 from snnconvert.simulate import LayerRun, Layerwise
 
@@ -57,8 +57,8 @@ def corrected(
 ) -> SpikingNetwork:
     """Return the network with its corrections, fitted on samples ``x``; ``advance`` hears of each layer done.
 
-    These are as the engine takes them, of events in as many steps as ``shortened`` leaves.
-        ``axes`` tells the channels of each activation. Shapes and units of what is added: see SpikingNetwork.
+    The samples are as the engine takes them, of events in as many steps as ``shortened`` leaves.
+    ``axes`` tells the channels of each activation. Shapes and units of what is added: see SpikingNetwork.
 
     Raises:
         UsageError: see :func:`check_corrections`.
@@ -68,7 +68,7 @@ def corrected(
     if not wanted:
         return network
     run = Layerwise(shortened(network), x)
-    fit = _Fit(run, whole(x, network.encoding), axes, wanted)
+    fit = _Fit(run, mean_over_time(x, network.encoding), axes, wanted)
 
     def visit(layer: LayerRun) -> None:
         fit.layer(layer)
@@ -86,7 +86,7 @@ def corrected(
 def shortened(network: SpikingNetwork) -> SpikingNetwork:
     """Return the network with no more steps than corrections are fitted over; layers wait for the same share."""
     schedule, steps = network.schedule, min(network.schedule.steps, LONGEST)
-    share = (steps + schedule.readout_from) / (schedule.steps + schedule.readout_from)
+    share = (steps + schedule.readout_from) / schedule.counted
     return replace(network, schedule=replace(schedule, steps=steps, warm_up=schedule.warm_up * share))
 
 
@@ -125,7 +125,7 @@ class _Fit:
         self.biases: dict[str, Tensor] = {}
         self.potentials: dict[str, Tensor] = {}
         schedule = run.network.schedule
-        self._counted = schedule.steps + schedule.readout_from
+        self._counted = schedule.counted
 
     def layer(self, layer: LayerRun) -> None:
         """Fit one layer, and set it so."""

@@ -41,7 +41,7 @@ class Task:
     def scale(self, name: str, clip: Tensor) -> Tensor:
         """Return the activation of one spike a step, where ``clip`` is that of a neuron that sends all it can."""
         schedule = self.schedule
-        share = schedule.firing_steps(self.depths[name]) / (schedule.steps + schedule.readout_from)
+        share = schedule.firing_steps(self.depths[name]) / schedule.counted
         return clip / (self.neuron.most * min(share, 1.0))
 
     def under_ceiling(self, name: str, scale: Tensor) -> Tensor:

@@ -48,7 +48,6 @@ class Recipe:
             ModelError: the network cannot be converted.
             UsageError: the options do not suit each other.
         """
-        _ = METHODS[self.method]
         untried = normal_form(graph, random_scales(graph, self.per_channel))
         return spiking_network(untried, self.neuron, self.pooling, self.schedule, self.encoding)
 

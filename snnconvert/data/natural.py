@@ -21,7 +21,7 @@ def natural_shape(path: str, preprocessing: Preprocessing) -> tuple[int, ...]:
         shape = _after(sample, preprocessing)
         preprocessing(sample, shape)
     except DataError as error:
-        raise DataError(error.code, f"{where}: {error.message}", error.hint) from error
+        raise error.at(where) from error
     return shape
 
 

@@ -176,7 +176,7 @@ def _prepared(where: str, samples: np.ndarray, preprocessing: Preprocessing, sha
     try:
         return preprocessing.many(samples, shape)
     except DataError as error:
-        raise DataError(error.code, f"{where}: {error.message}", error.hint) from error
+        raise error.at(where) from error
 
 
 def place_of(path: str) -> tuple[Path, str | None]:

@@ -46,7 +46,7 @@ class Selection:
         try:
             return layout(sample.shape, self.shape)
         except DataError as error:
-            raise DataError(error.code, f"{self.dataset.origin(first)}: {error.message}", error.hint) from None
+            raise error.at(self.dataset.origin(first)) from None
 
     @property
     def labels(self) -> np.ndarray | None:

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own documentation calls 
 from torch import Tensor
 
 from snnconvert.errors import ModelError
-from snnconvert.graph import Graph, Role, Shape
+from snnconvert.graph import Role, Shape
 from snnconvert.network import SpikingNetwork, Traffic
 from snnconvert.network.fixed_point import BITS, UNIT
 
@@ -60,15 +60,15 @@ def _size(network: SpikingNetwork, pattern: Tensor) -> float:
     return BUSY / mean if 0 < mean < math.inf else 1.0
 
 
-def _constant(graph: Graph, network: SpikingNetwork) -> list[str]:
+def _constant(network: SpikingNetwork) -> list[str]:
     """Return the values that depend on the input alone."""
-    return [node.name for node in graph.nodes if network.traffic[node.name] is Traffic.CONSTANT]
+    return [node.name for node in network.graph.nodes if network.traffic[node.name] is Traffic.CONSTANT]
 
 
 @torch.no_grad()
 def _values(network: SpikingNetwork, x: Tensor, absolute: bool = False) -> dict[str, Tensor]:
     graph = network.graph.mapped(torch.abs) if absolute else network.graph
-    values, known = {graph.input: x}, set(_constant(graph, network))
+    values, known = {graph.input: x}, set(_constant(network))
     for node in graph.nodes:
         if node.name in known:
             values[node.name] = node.operator.evaluate([values[value] for value in node.inputs])
@@ -86,7 +86,7 @@ def _currents(network: SpikingNetwork, x: Tensor) -> dict[str, Tensor]:
 def _is_exact(network: SpikingNetwork, samples: Tensor, step: float) -> bool:
     """Tell whether no sum over the samples can be rounded: whether all are under 2^24 of what they are multiples of."""
     unit = math.inf
-    for name in _constant(network.graph, network):
+    for name in _constant(network):
         operator = network.graph.by_name[name].operator
         for field, tensor in vars(operator).items():
             if operator.role is Role.WEIGHTED and isinstance(tensor, Tensor) and bool(tensor.any()):

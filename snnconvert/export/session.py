@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnconvert.errors import ModelError
+from snnconvert.errors import ModelError, first_line
 from snnconvert.measure.fan_out import unpacked_numbers
 
 
@@ -24,8 +24,9 @@ def onnx_session(content: bytes, where: str) -> Any:
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as problem:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
-        told = str(problem).splitlines()[0][:160]
-        raise ModelError("E101", f"{where}: ONNX Runtime does not take it ({told})", "make the bundle again") from None
+        raise ModelError(
+            "E101", f"{where}: ONNX Runtime does not take it ({first_line(problem)})", "make the bundle again"
+        ) from None
 
 
 def run_step_model(
@@ -55,8 +56,9 @@ def run_step_model(
         potentials = {name: torch.from_numpy(states[told["state"]]) for name, told in layers.items()}
         return torch.from_numpy(found["output"]), counts, potentials
     except Exception as problem:  # noqa: BLE001 - as above
-        told = str(problem).splitlines()[0][:160]
-        raise ModelError("E125", f"{where}: not what its metadata say ({told})", "make the bundle again") from None
+        raise ModelError(
+            "E125", f"{where}: not what its metadata say ({first_line(problem)})", "make the bundle again"
+        ) from None
 
 
 def run_window_model(content: bytes, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -74,9 +76,8 @@ def run_window_model(content: bytes, x: Tensor) -> tuple[Tensor, dict[str, Tenso
         presented = at_every_step(x, expected[1]) if len(expected) > x.ndim else x
         found = dict(zip(names, session.run(names, {"input": presented.numpy()}), strict=True))
     except Exception as problem:  # noqa: BLE001 - as above
-        told = str(problem).splitlines()[0][:160]
         raise ModelError(
-            "E125", f"whole window: ONNX Runtime does not run it ({told})", "make the bundle again"
+            "E125", f"whole window: ONNX Runtime does not run it ({first_line(problem)})", "make the bundle again"
         ) from None
     counts = {name.removeprefix("counts."): torch.from_numpy(found[name]) for name in names if "counts." in name[:7]}
     return torch.from_numpy(found["output"]), counts

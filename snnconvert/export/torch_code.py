@@ -13,7 +13,7 @@ from snnconvert.operators.max_pooling import MaxPool
 from snnconvert.operators.reshape import Concat, Reshape, Transpose
 from snnconvert.operators.selection import Pad, Selection, Slice
 from snnconvert.operators.take import Take
-from snnconvert.operators.window import Window
+from snnconvert.operators.window import Window, torch_pads
 
 Keep = Callable[[str, Tensor], str]  # stores a tensor under a name and returns how the module reads it
 
@@ -35,19 +35,15 @@ def code_of(operator: Operator, inputs: Sequence[str], shapes: Sequence[Shape], 
 def maximum(operator: MaxPool, x: str) -> str:
     """Return the maximum over windows of ``x``."""
     window, function = operator.window, "max_pool1d" if len(operator.window.kernel) == 1 else "max_pool2d"
-    padded = f"F.pad({x}, {_pairs(window)}, value=-math.inf)" if any((*window.before, *window.after)) else x
+    pads = torch_pads(window.before, window.after)
+    padded = f"F.pad({x}, {pads}, value=-math.inf)" if any(pads) else x
     return f"F.{function}({padded}, {window.kernel}, {window.stride}, 0, {window.dilation})"
-
-
-def _pairs(window: Window) -> list[int]:
-    sides = zip(reversed(window.before), reversed(window.after), strict=True)
-    return [pad for pair in sides for pad in pair]
 
 
 def _padded(window: Window, x: str) -> tuple[str, tuple[int, ...]]:
     if window.symmetric:
         return x, window.before
-    return f"F.pad({x}, {_pairs(window)})", (0,) * len(window.kernel)
+    return f"F.pad({x}, {torch_pads(window.before, window.after)})", (0,) * len(window.kernel)
 
 
 def _convolution(operator: Convolution, x: str, shape: Shape, keep: Keep) -> str:
@@ -97,8 +93,7 @@ def _slice(operator: Slice, x: str, shape: Shape, keep: Keep) -> str:
 
 
 def _pad(operator: Pad, x: str, shape: Shape, keep: Keep) -> str:
-    sides = zip(reversed(operator.before), reversed(operator.after), strict=True)
-    return f"F.pad({x}, {[pad for pair in sides for pad in pair]})"
+    return f"F.pad({x}, {torch_pads(operator.before, operator.after)})"
 
 
 def _selection(operator: Selection, x: str, shape: Shape, keep: Keep) -> str:

@@ -18,7 +18,7 @@ from snnconvert.errors import InternalError, ModelError, OutputError
 from snnconvert.export.session import at_every_step
 from snnconvert.export.torch_code import code_of, maximum
 from snnconvert.graph import Node
-from snnconvert.network import Encoding, SpikingNetwork
+from snnconvert.network import Encoding, SpikingNetwork, Traffic
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.operators.max_pooling import MaxPool
 
@@ -155,6 +155,7 @@ class _Module:
         self.network, self.graph = network, network.graph
         self.values = {self.graph.input: "x"}
         self.tensors: dict[str, Tensor] = {}
+        self._stateful = {node.name for node in network.stateful}
         self.lines: list[str] = []
         self.layers: dict[str, str] = {}
         if network.schedule.onset_delay or network.schedule.warm_up or network.decodes:
@@ -170,10 +171,10 @@ class _Module:
         return f"self.{name}_{field}"
 
     def _node(self, node: Node, name: str, inputs: list[str]) -> None:
-        operator, stateful = node.operator, {each.name for each in self.network.stateful}
+        operator = node.operator
         if node.name in self.network.neurons:
             self._neurons(node, name, inputs[0])
-        elif isinstance(operator, MaxPool) and node.name in stateful:
+        elif isinstance(operator, MaxPool) and node.name in self._stateful:
             self._pool(node, operator, name, inputs[0])
         else:
             shapes = self.graph.input_shapes(node)
@@ -215,8 +216,9 @@ class _Module:
                 f"state[{name!r}] = {name}_seen + {x}",
                 f"{name} = {maximum(operator, f'state[{name!r}]')} - {maximum(operator, f'{name}_seen')}",
             ]
-        self.layers[name] = node.name
-        self.lines.append(f'state["count.{name}"] = state.get("count.{name}", 0) + {name}')
+        if self.network.traffic[node.name] is Traffic.SPIKES:  # and no current, which nobody counts
+            self.layers[name] = node.name
+            self.lines.append(f'state["count.{name}"] = state.get("count.{name}", 0) + {name}')
 
 
 def run_module(

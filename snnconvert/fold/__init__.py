@@ -3,7 +3,7 @@
 from snnconvert.fold.affine import FoldAffine
 from snnconvert.fold.ceiling import SplitCeilings
 from snnconvert.fold.identity import RemoveIdentity
-from snnconvert.fold.max_pool import MovePoolBeforeActivation, MovePoolBehindActivation, Pooling, pools_averaged
+from snnconvert.fold.max_pool import MovePoolBeforeActivation, MovePoolBehindActivation, pools_averaged
 from snnconvert.fold.reshape import MergeReshapes
 from snnconvert.fold.shortcut import FoldShortcut
 from snnconvert.fold.sum import DistributeSum
@@ -26,7 +26,6 @@ __all__ = [
     "MergeReshapes",
     "MovePoolBeforeActivation",
     "MovePoolBehindActivation",
-    "Pooling",
     "RemoveIdentity",
     "SplitCeilings",
     "pools_averaged",

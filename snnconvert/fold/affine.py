@@ -54,14 +54,19 @@ def folded_backwards(graph: Graph, node: Node, affine: Affine) -> Graph | None:
     return None
 
 
-def _absorbed(graph: Graph, node: Node, producer: Node, scale: Tensor, shift: Tensor, copied: bool) -> Graph | None:
-    """Fold an affine node, moved to where ``producer`` ends, into its weights, or into a copy that takes its place."""
-    rank = len(graph.shapes[producer.inputs[0]])
+def _rescaled(graph: Graph, producer: Node, scale: Tensor, shift: Tensor) -> Operator | None:
+    """Return a weighted operator with an affine map behind it; None where its weights cannot hold that, or overflow."""
     try:
-        operator = producer.operator.rescaled(ones(rank), scale, shift)
+        operator = producer.operator.rescaled(ones(len(graph.shapes[producer.inputs[0]])), scale, shift)
     except IncompatibleScale:
         return None
-    if not operator.finite:
+    return operator if operator.finite else None
+
+
+def _absorbed(graph: Graph, node: Node, producer: Node, scale: Tensor, shift: Tensor, copied: bool) -> Graph | None:
+    """Fold an affine node, moved to where ``producer`` ends, into its weights, or into a copy that takes its place."""
+    operator = _rescaled(graph, producer, scale, shift)
+    if operator is None:
         return None
     merged = dataclasses.replace(producer, operator=operator, origins=producer.origins + node.origins)
     return _in_place(graph, node, producer, merged, copied)
@@ -153,12 +158,8 @@ def folded_at_once(graph: Graph) -> Graph:
         alone = graph.sole_consumer(node.inputs[0]) is node
         if producer is None or not alone or producer.operator.role is not Role.WEIGHTED:
             continue
-        scale, shift = node.operator.scale.double(), node.operator.shift.double()
-        try:
-            operator = producer.operator.rescaled(ones(len(graph.shapes[producer.inputs[0]])), scale, shift)
-        except IncompatibleScale:
-            continue
-        if not operator.finite:  # it overflows only where it is put together
+        operator = _rescaled(graph, producer, node.operator.scale.double(), node.operator.shift.double())
+        if operator is None:
             continue
         inputs, origins = tuple(renamed.get(each, each) for each in producer.inputs), producer.origins + node.origins
         changed[value] = dataclasses.replace(producer, operator=operator, inputs=inputs, origins=origins)

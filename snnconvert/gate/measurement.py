@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from snnconvert.errors import DataError, OutputError, UsageError
+from snnconvert.errors import DataError, UsageError, damaged
 from snnconvert.gate.baseline import ann_right, counts, dataset_of
 from snnconvert.gate.predictions import MOST_BYTES, Predictions, read_npz
 from snnconvert.gate.schema import Entry, Gate, Model, Row
-from snnconvert.report.manifest import verify_bundle
+from snnconvert.report.manifest import read_json, verify_bundle
 from snnconvert.report.provenance import contents_of
 
 
@@ -73,7 +73,7 @@ def stored_measurement(bundle: Path, options: dict[str, Any]) -> Measurement:
         SnnError: it is no bundle, or damaged (E001, E403).
     """
     verify_bundle(bundle)
-    metrics = _json(bundle / "metrics.json")
+    metrics = read_json(bundle, "metrics.json")
     file = bundle / "predictions.npz"
     try:
         if file.stat().st_size > MOST_BYTES:
@@ -82,7 +82,7 @@ def stored_measurement(bundle: Path, options: dict[str, Any]) -> Measurement:
         rows, calibration = rows_of(found, metrics), calibration_of(bundle)
         return Measurement(str(bundle), "stored", model_of(bundle), options, found, rows, calibration)
     except (OSError, ValueError, LookupError, TypeError) as problem:
-        raise _damaged(file, problem) from None
+        raise damaged(file, problem) from None
 
 
 def run_measurement(
@@ -155,25 +155,10 @@ def model_of(bundle: Path) -> Model:
         about = json.loads({each.key: each.value for each in metadata}["snnconvert"])["model"]
         return Model(file=about["name"], sha256=about["sha256"])
     except (DecodeError, OSError, ValueError, LookupError, TypeError, RecursionError) as problem:
-        raise _damaged(file, problem) from None
+        raise damaged(file, problem) from None
 
 
 def calibration_of(bundle: Path) -> str | None:
     """Return the digest of the samples that a bundle was calibrated on; None where it does not tell."""
     found = contents_of(bundle, "calibration")
     return found if isinstance(found, str) and re.fullmatch("[0-9a-f]{64}", found) else None
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as problem:
-        raise _damaged(path, problem) from None
-    if not isinstance(found, dict):
-        raise _damaged(path, ValueError("is no JSON object"))
-    return found
-
-
-def _damaged(path: Path, problem: Exception) -> OutputError:
-    told = next(iter(str(problem).splitlines()), type(problem).__name__)[:160]
-    return OutputError("E403", f"{path}: damaged ({told})", "the bundle is not as it was written: make it again")

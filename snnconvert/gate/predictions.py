@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.lib import format as npy
 
+from snnconvert.errors import first_line
+
 MOST_BYTES = 2**28  # of a file, and of each array in it
 _NAMES = ("id", "label", "ann", "steps", "snn")
 _ID = re.compile(r"[0-9a-f]{16}(-[0-9]{1,18})?")
@@ -106,8 +108,7 @@ def read_npz(content: bytes) -> Predictions:
             found = {name: _array(archive, members[name]) for name in _NAMES if name in members}
         return _checked(found)
     except (*_BROKEN, *_BROKEN_ARCHIVE) as problem:
-        told = next(iter(str(problem).splitlines()), "") or type(problem).__name__
-        raise ValueError(told[:160]) from None
+        raise ValueError(first_line(problem)) from None
 
 
 def _checked(found: Mapping[str, np.ndarray]) -> Predictions:

@@ -19,9 +19,9 @@ class ChosenSamples(Evaluator):
         self.left_out = 0
         self._found: tuple[Dataset, np.ndarray, list[str]] | None = None
 
-    def samples(self, path: str | None) -> tuple[Dataset, np.ndarray, list[str]]:
+    def samples(self, path: str | None, most: int | None = None) -> tuple[Dataset, np.ndarray, list[str]]:
         if self._found is None:
-            dataset, indices, ids = super().samples(path)
+            dataset, indices, ids = super().samples(path, most)
             kept = [place for place, name in enumerate(ids) if self.wanted is None or name in self.wanted]
             if not kept:
                 raise DataError("E201", f"{path}: holds no sample of the baseline", "give the samples of the baseline")

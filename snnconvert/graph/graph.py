@@ -35,7 +35,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network with one input and one output; ``nodes`` are in topological order."""
+    """A network with one input and one output; ``nodes`` are in topological order.
+
+    ``binary``: a single output, or one at each position, tells two classes: it is the logit of class 1.
+    """
 
     name: str
     input: str
@@ -44,6 +47,7 @@ class Graph:
     output: str
     origins: tuple[Origin, ...] = ()
     notes: tuple[str, ...] = ()
+    binary: bool = False
     previous: "Graph | None" = field(default=None, repr=False, compare=False)  # what it was made from: checked already
     shapes: Mapping[str, Shape] = field(init=False, repr=False, compare=False)
 

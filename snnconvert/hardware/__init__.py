@@ -2,9 +2,9 @@
 
 import sys
 
-from snnconvert.hardware.target import TARGETS, Row, Subject, Target
+from snnconvert.hardware.target import TARGETS, Row, Subject
 from snnconvert.registry import discover
 
-__all__ = ["TARGETS", "Row", "Subject", "Target"]
+__all__ = ["TARGETS", "Row", "Subject"]
 
 discover(sys.modules[__name__])

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-from snnconvert.errors import ModelError
+from snnconvert.errors import ModelError, first_line
 
 MAX_BYTES = 2**31 - 1  # of all members together
 MAX_MEMBERS = 100_000
@@ -60,8 +60,7 @@ def read_archive(path: Path, content: bytes) -> dict[str, bytes]:
         OverflowError,
         OSError,
     ) as problem:
-        told = next(iter(str(problem).splitlines()), "") or type(problem).__name__
-        raise _refused(path, f"not a sound zip archive ({told})", "is the file truncated?") from None
+        raise _refused(path, f"not a sound zip archive ({first_line(problem)})", "is the file truncated?") from None
     roots = {name.partition("/")[0] for name in members}
     if len(roots) == 1 and all("/" in name for name in members):
         return {name.partition("/")[2]: data for name, data in members.items()}

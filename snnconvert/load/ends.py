@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import onnx
 
@@ -17,6 +18,7 @@ from snnconvert.registry import did_you_mean
 MAX_BATCH_ELEMENTS = 2**28  # of one value, all samples of a fixed batch
 STANDARD = functions.STANDARD
 LAST = ("Softmax", "LogSoftmax", "Sigmoid")  # they keep the order of the outputs that they run over
+RESHAPES = ("Identity", "Squeeze", "Unsqueeze", "Flatten", "Reshape")  # they may stand behind one
 
 
 @dataclass(frozen=True)
@@ -125,22 +127,48 @@ def read_output(file: OnnxFile) -> str:
     return name
 
 
-def strip_last(file: OnnxFile, output: str) -> str:
-    """Return the value before a final softmax or sigmoid, or the output where there is none."""
+class Ending(NamedTuple):
+    """A file whose ``output`` is taken without the softmax or sigmoid that was ``dropped``, if there is one."""
+
+    file: OnnxFile
+    output: str
+    dropped: onnx.NodeProto | None = None
+
+
+def without_last(file: OnnxFile) -> Ending:
+    """Take a final softmax or sigmoid out of a network, also one with nothing but changes of shape behind it."""
+    output = read_output(file)
     producers = {name: proto for proto in file.nodes for name in proto.output}
-    value: str = output
-    while value in producers and producers[value].input and producers[value].domain in STANDARD:
-        proto = producers[value]
-        value = str(proto.input[0])
-        if proto.op_type in LAST:
-            return value
-        if proto.op_type != "Identity":
-            break
-    return output
+    path: list[onnx.NodeProto] = []
+    while not path or path[-1].op_type not in LAST:
+        proto = producers.get(path[-1].input[0] if path else output)
+        if proto is None or proto.op_type not in LAST + RESHAPES or proto.domain not in STANDARD or not proto.input:
+            return Ending(file, output)
+        path.append(proto)
+    dropped, made = path[-1], {proto.output[0] for proto in path}
+    for proto in file.needed(output):
+        if proto.output[0] not in made and proto.op_type != "Shape" and not made.isdisjoint(proto.input):
+            return Ending(file, output)  # it is a gate, too
+    before, value = dropped.input[0], dropped.output[0]
+    nodes = tuple(_reading(proto, value, before) for proto in file.nodes)
+    return Ending(replace(file, nodes=nodes), before if output == value else output, dropped)
 
 
-def require_same_largest(file: OnnxFile, proto: onnx.NodeProto, shape: Shape) -> None:
-    """Refuse to drop a softmax that changes which output of a sample, or which channel at a place, is largest."""
+def _reading(proto: onnx.NodeProto, value: str, other: str) -> onnx.NodeProto:
+    """Return a node that reads another value in the place of one."""
+    if value not in proto.input:
+        return proto
+    changed = onnx.NodeProto()
+    changed.CopyFrom(proto)
+    changed.input[:] = [other if each == value else each for each in proto.input]
+    return changed
+
+
+def require_same_largest(file: OnnxFile, proto: onnx.NodeProto, shape: Shape, output: Shape) -> None:
+    """Refuse to drop a softmax that changes which output of a sample, or which channel at a place, is largest.
+
+    It runs over values of ``shape``, which are the ``output`` in another.
+    """
     if proto.op_type == "Sigmoid":
         return
     where = f"{file.path.name}: node '{proto.name}' ({proto.op_type})"
@@ -150,7 +178,7 @@ def require_same_largest(file: OnnxFile, proto: onnx.NodeProto, shape: Shape) ->
         raise ModelError("E123", f"{where}: axis {axis} of samples of shape {shape}", "export the network without it")
     # before opset 13 it runs over all axes from this one on
     classes = math.prod(shape[first:]) if file.opset < 13 else shape[first]
-    if first != 0 and classes != math.prod(shape):
+    if (first != 0 or shape != output) and classes != math.prod(shape):
         raise ModelError(
             "E123",
             f"{where}: it runs over {classes} of the {math.prod(shape)} outputs of a sample, and not over channels",

@@ -117,8 +117,7 @@ def _answer(work: Callable[[], bytes]) -> tuple[bytes, bytes]:
     try:
         return DONE, work()
     except SnnError as refusal:
-        told = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
-        return (EXHAUSTED, b"") if isinstance(refusal, LimitError) else (REFUSED, json.dumps(told).encode())
+        return (EXHAUSTED, b"") if isinstance(refusal, LimitError) else (REFUSED, json.dumps(refusal.document).encode())
     except MemoryError:
         return EXHAUSTED, b""
     except BaseException:  # noqa: BLE001 - the parent tells that there was one

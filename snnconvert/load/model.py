@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from snnconvert.errors import ModelError
 from snnconvert.graph import Equivalence, Graph, Origin, relative_error
 from snnconvert.load.asked import Asked
-from snnconvert.load.ends import read_input, read_output, strip_last
+from snnconvert.load.ends import read_input, without_last
 from snnconvert.load.external_data import Neighbours, is_external
 from snnconvert.load.onnx_file import Array, OnnxFile, claimed_bytes, parse, read_bytes, validate
 from snnconvert.load.onnx_graph import build_graph, survey_nodes
@@ -116,8 +116,8 @@ def survey_model(file: OnnxFile) -> tuple[tuple[Origin, ...], dict[str, ModelErr
     Raises:
         ModelError: its input or output cannot be taken (E124).
     """
-    graph_input = read_input(file)
-    return survey_nodes(file, graph_input, strip_last(file, read_output(file)))
+    rest, output, dropped = without_last(file)
+    return survey_nodes(rest, read_input(file), output, dropped)
 
 
 def read_model(file: OnnxFile) -> Loaded:
@@ -127,12 +127,12 @@ def read_model(file: OnnxFile) -> Loaded:
         ModelError: it holds what cannot be converted (E113 to E124).
     """
     graph_input = read_input(file)
-    output = strip_last(file, read_output(file))
-    graph = build_graph(file, graph_input, output)
+    rest, output, dropped = without_last(file)
+    graph = build_graph(rest, graph_input, output, dropped)
     note = denormal_note(file.constants)
     if note:
         graph = graph.replace(notes=(*graph.notes, note))
-    return Loaded(file.path, file.sha256, file.files, graph, Reference(file, graph_input, output))
+    return Loaded(file.path, file.sha256, file.files, graph, Reference(rest, graph_input, output))
 
 
 def load_model(path: Path, asked: Asked = NOTHING_ASKED) -> Loaded:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from snnconvert.load import constants as constant_folding
+from snnconvert.load.constants import FOLDERS
+from snnconvert.load.constants.arithmetic import BROADCAST, UNARY
 from snnconvert.operators import OnnxNode, Unsupported
 from snnconvert.operators.onnx_node import Array
 
@@ -28,7 +29,7 @@ MOVES: Mapping[str, int | None] = {
     "Tile": 1,
 }
 # an element of the output is computed from the elements in its place
-ELEMENTWISE = {*constant_folding.BROADCAST, *constant_folding.UNARY, "Cast", "CastLike", "Where"}
+ELEMENTWISE = {*BROADCAST, *UNARY, "Cast", "CastLike", "Where"}
 SIZES: Mapping[str, int] = {"Reshape": 1, "Expand": 1, "Resize": 3}  # the input that is the shape of the output
 
 
@@ -61,7 +62,7 @@ class BatchMarks:
                 for each, constant in zip(marks[:moved], node.constants, strict=False)
             )
             given = dataclasses.replace(node, constants=(*filled, *node.constants[moved:]))
-            mark = np.asarray(constant_folding.FOLDERS[node.op_type](given))
+            mark = np.asarray(FOLDERS[node.op_type](given))
         else:  # where an element goes depends on the batch
             mark = np.ones(value.shape, np.bool_)
         if mark.any() or not mark.size:

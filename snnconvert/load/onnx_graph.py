@@ -12,7 +12,7 @@ from onnx import AttributeProto, helper
 from snnconvert.errors import ModelError
 from snnconvert.graph import Graph, Node, Origin, Shape, sort_nodes
 from snnconvert.load import constants as constant_folding
-from snnconvert.load.ends import LAST, STANDARD, GraphInput, read_output, require_same_largest, require_size
+from snnconvert.load.ends import LAST, STANDARD, GraphInput, require_same_largest, require_size
 from snnconvert.load.of_batch import BatchMarks
 from snnconvert.load.onnx_file import AGAIN, SIMPLER, Array, OnnxFile, decode
 from snnconvert.operators import READERS, OnnxNode, Reading, Unsupported
@@ -88,13 +88,13 @@ class _Building:
         return name
 
 
-def build_graph(file: OnnxFile, graph_input: GraphInput, output: str) -> Graph:
-    """Read every node that ``output`` needs.
+def build_graph(file: OnnxFile, graph_input: GraphInput, output: str, dropped: onnx.NodeProto | None = None) -> Graph:
+    """Read every node that ``output`` needs, from which a softmax or sigmoid was dropped, or nothing.
 
     Raises:
         ModelError: a node is unknown (E120), or is used in a way that cannot be taken (E122 to E124).
     """
-    building = _read_nodes(file, graph_input, output, surveying=False)
+    building = _read_nodes(file, graph_input, output, dropped, surveying=False)
     if output not in building.values:
         raise ModelError(
             "E124",
@@ -102,13 +102,17 @@ def build_graph(file: OnnxFile, graph_input: GraphInput, output: str) -> Graph:
             "choose another output: --output-name NAME",
         )
     notes: list[str] = []
-    kept = {proto.output[0] for proto in file.needed(output)}
-    wanted = file.needed(read_output(file))
-    for last in [proto for proto in wanted if proto.op_type in LAST and proto.output[0] not in kept]:
-        require_same_largest(file, last, building.shapes[output])
-        one = math.prod(building.shapes[output]) == 1
-        why = "the output is what it was given" if one else "it does not change which output is largest"
-        notes.append(f"the final {last.op_type} is dropped: {why}")
+    binary = False
+    if dropped is not None:
+        shape = building.shapes[dropped.input[0]]
+        require_same_largest(file, dropped, shape, building.shapes[output])
+        binary = dropped.op_type == "Sigmoid" and math.prod(shape[:1]) == 1
+        why = "it does not change which output is largest"
+        if binary:
+            why = "one output tells two classes, class 1 where it is positive"
+        elif math.prod(shape) == 1:
+            why = "the output is what it was given"
+        notes.append(f"the final {dropped.op_type} is dropped: {why}")
     result = building.values[output]
     return Graph(
         file.path.stem,
@@ -118,28 +122,30 @@ def build_graph(file: OnnxFile, graph_input: GraphInput, output: str) -> Graph:
         result,
         tuple(building.origins),
         tuple(notes),
+        binary,
     )
 
 
 def survey_nodes(
-    file: OnnxFile, graph_input: GraphInput, output: str
+    file: OnnxFile, graph_input: GraphInput, output: str, dropped: onnx.NodeProto | None
 ) -> tuple[tuple[Origin, ...], dict[str, ModelError]]:
     """Read every node, going on behind those that are refused; return all nodes, and the refusals by node name."""
-    building = _read_nodes(file, graph_input, output, surveying=True)
+    building = _read_nodes(file, graph_input, output, dropped, surveying=True)
     return tuple(building.origins), building.refused
 
 
-def _read_nodes(file: OnnxFile, graph_input: GraphInput, output: str, surveying: bool) -> _Building:
+def _read_nodes(
+    file: OnnxFile, graph_input: GraphInput, output: str, dropped: onnx.NodeProto | None, surveying: bool
+) -> _Building:
     """Read the nodes in the order of the file; a survey collects what is refused, and goes on."""
     building = _Building(file, graph_input.batch, dict(file.constants))
     building.shapes[graph_input.name] = graph_input.shape
     building.values[graph_input.name] = graph_input.name
     building.names.add(graph_input.name)
     needed = {proto.output[0] for proto in file.needed(output)}
-    wanted = {proto.output[0] for proto in file.needed(read_output(file))}  # with the softmax
     for position, proto in enumerate(file.nodes):
         name = building.unique(proto.name or proto.output[0], position)
-        if proto.output[0] in wanted and proto.output[0] not in needed:
+        if dropped is not None and proto is dropped:
             building.origins.append(Origin(name, proto.op_type, "dropped: it keeps the order of the outputs"))
         elif proto.output[0] not in needed:
             building.origins.append(Origin(name, proto.op_type, "unused: the output does not need it"))

@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from snnconvert.errors import ModelError
+from snnconvert.errors import ModelError, first_line
 from snnconvert.load.ends import GraphInput
 from snnconvert.load.onnx_file import Array, OnnxFile
 
@@ -30,7 +30,7 @@ class Reference:
         except Exception as problem:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
             raise ModelError(
                 "E116",
-                f"{file.path.name}: ONNX Runtime refuses the model ({_told(problem)})",
+                f"{file.path.name}: ONNX Runtime refuses the model ({first_line(problem)})",
                 "onnx.checker.check_model(path, full_check=True) may tell more; export the network again",
             ) from None
 
@@ -79,7 +79,7 @@ class Reference:
         except Exception as problem:  # noqa: BLE001 - as above
             raise ModelError(
                 "E116",
-                f"ONNX Runtime cannot run the model ({_told(problem)})",
+                f"ONNX Runtime cannot run the model ({first_line(problem)})",
                 "do its shapes fit samples of the input's shape? if so, export the network again",
             ) from None
         if np.ndim(output) == 0 or len(output) != len(x):
@@ -89,11 +89,6 @@ class Reference:
                 "export it with a batch that is free, or with arithmetic on the batch left out",
             )
         return np.asarray(output, dtype=np.float32)
-
-
-def _told(problem: Exception) -> str:
-    """Return the first line of a message, cut."""
-    return next(iter(str(problem).splitlines()), type(problem).__name__)[:160]
 
 
 def rewritten(file: OnnxFile, graph_input: GraphInput, output: str) -> tuple[onnx.ModelProto, dict[str, Array]]:

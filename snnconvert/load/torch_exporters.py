@@ -26,6 +26,7 @@ from snnconvert.load.handover import Handover
 from snnconvert.load.torch_sizes import SizeLimit
 from snnconvert.load.torch_weights import program_with_weights, weights_apart, weights_as_inputs, with_weights
 from snnconvert.load.torchscript_sizes import with_known_sizes
+from snnconvert.memory import ran_out
 
 OPSET = 17  # of the exporter for TorchScript, which is not developed any more
 LIMIT = 1e-4  # of the largest output: float32 rounding, in another order
@@ -228,7 +229,7 @@ def _told(path: Path) -> Iterator[None]:
     except SnnError:
         raise
     except Exception as problem:  # noqa: BLE001 - torch's exceptions have no common base
-        if isinstance(problem, MemoryError) or "bad_alloc" in str(problem) or "allocate memory" in str(problem):
+        if ran_out(problem):
             raise LimitError("E501", f"{path.name}: torch runs out of memory on the model") from None
         found = _OPERATOR.search(str(problem))
         if found:

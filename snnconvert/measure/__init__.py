@@ -1,7 +1,6 @@
 """Accuracy, agreement, spikes, synaptic operations, energy, the error of each layer, and where it comes from."""
 
 from snnconvert.measure.answers import Answers
-from snnconvert.measure.bound import bounded, rectifies
 from snnconvert.measure.curves import Nearness, add_bound
 from snnconvert.measure.density import Density
 from snnconvert.measure.diagnosis import Diagnosis
@@ -22,13 +21,11 @@ __all__ = [
     "Traced",
     "add_bound",
     "ann_macs",
-    "bounded",
     "first_layer_macs",
     "graded_macs",
     "packed",
     "packed_numbers",
     "record",
-    "rectifies",
     "step_work",
     "telling",
     "top1",

@@ -16,9 +16,9 @@ from snnconvert.simulate import Readout
 class Answers:
     """What a batch says at each of ``steps``, beside the ANN's outputs; what stopped goes on saying what it said."""
 
-    def __init__(self, steps: Sequence[int], expected: NDArray[np.float32]) -> None:
-        self._steps, self._expected = steps, expected
-        self._chosen = top1(expected)
+    def __init__(self, steps: Sequence[int], expected: NDArray[np.float32], binary: bool) -> None:
+        self._steps, self._expected, self._binary = steps, expected, binary
+        self._chosen = self._ann = top1(expected, binary)
         self._distance = np.zeros(len(expected))
         self._gone = np.zeros(3)  # spikes, SynOps and steps of the samples that stopped
         self._answers: list[NDArray[np.int32]] = []
@@ -35,7 +35,7 @@ class Answers:
         if not bool(np.isfinite(mean).all()):
             raise InternalError("E911", f"the simulation produced NaN or infinity at step {readout.t}")
         self._chosen = self._chosen.copy()
-        self._chosen[readout.samples] = top1(mean)
+        self._chosen[readout.samples] = top1(mean, self._binary)
         difference = mean.astype(np.float64) - self._expected[readout.samples]
         self._distance[readout.samples] = np.square(difference).reshape(len(mean), -1).sum(1)
         self._answers.append(self._chosen)
@@ -51,7 +51,7 @@ class Answers:
         missing = len(self._steps) - len(self._answers)
         spikes, synops, taken = np.stack([*self._totals, *self._totals[-1:] * missing]).T
         answers = np.stack([*self._answers, *self._answers[-1:] * missing])
-        outcomes.add(answers, spikes, synops, top1(self._expected), truth, taken)
+        outcomes.add(answers, spikes, synops, self._ann, truth, taken)
         errors = np.array([*self._errors, *self._errors[-1:] * missing])
         outcomes.add_outputs(errors, float(np.square(self._expected.astype(np.float64)).sum()))
 

@@ -12,15 +12,19 @@ from torch import Tensor
 
 from snnconvert.graph import Graph
 from snnconvert.measure.bound import bounded, reaches
+from snnconvert.measure.outcomes import top1
 from snnconvert.measure.totals import squared
 from snnconvert.network import SpikingNetwork
 
 
 class Nearness:
-    """Sums over samples, at each of some numbers of steps; ``classes``: whether the outputs stand for classes."""
+    """Sums over samples, at each of some numbers of steps; ``classes``: whether the outputs stand for classes.
 
-    def __init__(self, steps: Sequence[int], classes: bool) -> None:
-        self.classes = classes
+    ``binary``: one output tells two of them.
+    """
+
+    def __init__(self, steps: Sequence[int], classes: bool, binary: bool = False) -> None:
+        self.classes, self.binary = classes, binary
         self._same = dict.fromkeys(steps, 0)
         self._distance = dict.fromkeys(steps, 0.0)
         self._compared = dict.fromkeys(steps, 0)
@@ -30,7 +34,8 @@ class Nearness:
         """Take the outputs ``(N, ...)`` behind ``t`` steps, and those of the ANN."""
         self._compared[t] += len(expected)
         if self.classes:
-            self._same[t] += int((output.argmax(1) == expected.argmax(1)).sum())
+            chosen, right = (top1(each.cpu().numpy(), self.binary) for each in (output, expected))
+            self._same[t] += int((chosen == right).sum())
         else:
             self._distance[t] += squared(output - expected)
             self._norm[t] += squared(expected)
@@ -47,9 +52,10 @@ class Nearness:
         return max(0.0, 1 - error) if math.isfinite(error) else None
 
 
-def add_bound(curve: Nearness, network: SpikingNetwork, normal: Graph, x: Tensor, steps: Sequence[int]) -> None:
-    """Add to a curve what the network could answer at best: see bound.py."""
+def add_bound(
+    curve: Nearness, network: SpikingNetwork, normal: Graph, x: Tensor, expected: Tensor, steps: Sequence[int]
+) -> None:
+    """Add to a curve what the network could answer at best, see bound.py, beside the ANN's outputs ``expected``."""
     with torch.no_grad():
-        expected = normal.run(x)
         for t in steps:
             curve.add(t, bounded(normal, x, reaches(network, t)), expected)

@@ -1,5 +1,6 @@
 """The error of each layer: spike rates against the activations of the ANN on the same samples."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +39,7 @@ class LayerErrors:
                 found = rate, (estimate - activation).abs(), activation, activation > largest
                 self._sums[node.name] += torch.tensor([total(each) for each in found], dtype=torch.float64)
                 others = [axis for axis in range(rate.ndim) if axis != self._axes[node.name] + 1]
-                self._spiked[node.name] += rate.sum(others).cpu() if others else rate.cpu()
+                self._spiked[node.name] += rate.sum(others).cpu()
 
         with torch.no_grad():
             ann.run(x, observe)
@@ -61,7 +62,7 @@ class LayerErrors:
         found = []
         for name, sums in self._sums.items():
             rates, distance, activation, clipped = (float(value) for value in sums)
-            neurons = int(torch.tensor(self._network.graph.shapes[name]).prod())
+            neurons = math.prod(self._network.graph.shapes[name])
             total = neurons * self._samples
             spiked = self._spiked[name]
             found.append(

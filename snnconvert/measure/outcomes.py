@@ -23,11 +23,15 @@ def wilson(correct: int, samples: int, z: float = 1.959963984540054) -> tuple[fl
     return low, 1.0 if correct == samples else float(middle + half)
 
 
-def top1(output: np.ndarray) -> np.ndarray:
+def top1(output: np.ndarray, binary: bool = False) -> np.ndarray:
     """Return the class of each sample of outputs ``(N, classes)``; of dense outputs, the class at each position.
 
-    Where there is one output only, also ``(N,)``, nothing was chosen: -1, as for an answer that is not known.
+    ``binary``: there is one output for two classes, a logit, also ``(N,)``: where it is positive, it is class 1. Of one
+    output that is none nothing was chosen: -1, as for an answer that is not known.
     """
+    if binary:
+        positive = np.asarray(output > 0, np.int32)
+        return positive.reshape(len(output)) if output.size == len(output) else positive[:, 0]
     output = output if output.ndim > 1 else output[:, None]
     chosen = np.asarray(output.argmax(1), np.int32)
     return chosen if output.shape[1] > 1 else chosen - 1

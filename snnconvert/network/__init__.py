@@ -3,7 +3,7 @@
 from snnconvert.network.fixed_point import fixed_point, on_grid
 from snnconvert.network.normal_form import NormalForm, normal_form
 from snnconvert.network.schedule import Schedule
-from snnconvert.network.spiking import Encoding, SpikingNetwork, Traffic, spiking_network, whole
+from snnconvert.network.spiking import Encoding, SpikingNetwork, Traffic, mean_over_time, spiking_network
 from snnconvert.network.weights import Weights, quantised
 
 __all__ = [
@@ -14,9 +14,9 @@ __all__ = [
     "Traffic",
     "Weights",
     "fixed_point",
+    "mean_over_time",
     "normal_form",
     "on_grid",
     "quantised",
     "spiking_network",
-    "whole",
 ]

@@ -33,6 +33,11 @@ class Schedule:
         extra = {"warm_up": self.warm_up, "readout_from": self.readout_from}
         return told | {name: value for name, value in extra.items() if value}
 
+    @property
+    def counted(self) -> int:
+        """The steps that a rate is taken over: those of the readout, and those that it leaves out."""
+        return self.steps + self.readout_from
+
     def start(self, depth: int) -> int:
         """Return the first step in which neurons of a depth may fire."""
         return self.onset_delay * depth if self.onset_delay else int(self.warm_up * depth)
@@ -47,7 +52,7 @@ class Schedule:
 
     def firing_steps(self, depth: int) -> int:
         """Return in how many of the steps that count neurons of a depth may fire."""
-        return self.steps if self.onset_delay else max(self.steps + self.readout_from - self.start(depth), 1)
+        return self.steps if self.onset_delay else max(self.counted - self.start(depth), 1)
 
     def fired(self, depth: int, now: int) -> int:
         """Return over how many of the first ``now`` steps the rate of neurons of a depth is taken.

@@ -32,7 +32,7 @@ class Traffic(Enum):
     GRADED = "graded current"  # a weighted sum that meets more weights or a maximum before any neuron
 
 
-def whole(x: Tensor, encoding: Encoding) -> Tensor:
+def mean_over_time(x: Tensor, encoding: Encoding) -> Tensor:
     """Return samples as the ANN takes them ``(N, ...)``: of what arrives over time ``(N, T, ...)``, the mean."""
     return x.mean(1) if encoding == "events" else x
 

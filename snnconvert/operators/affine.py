@@ -4,6 +4,7 @@ Batch normalisation: ``scale = gamma / sqrt(variance + epsilon)``, ``shift = bet
 Rescaling: ``scale' = output_scale * scale * input_scale``, ``shift' = output_scale * shift + output_shift``.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -62,7 +63,7 @@ class Affine(Operator):
         return Affine(torch.ones_like(self.scale), torch.zeros_like(self.shift))
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        return int(np.prod(inputs[0])) if bool((self.scale != 1).any()) else 0
+        return math.prod(inputs[0]) if bool((self.scale != 1).any()) else 0
 
     def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
         shifted = bool(self.shift.any())

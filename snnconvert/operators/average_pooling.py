@@ -88,7 +88,7 @@ class AveragePool(Operator):
 
 
 def _size(kernel: tuple[int, ...]) -> int:
-    return int(torch.tensor(kernel).prod())
+    return math.prod(kernel)
 
 
 @dataclass(frozen=True, eq=False)

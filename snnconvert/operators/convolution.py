@@ -6,17 +6,17 @@ input reaches the border with fewer weights.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own documentation calls it so
 from torch import Tensor
 
 from snnconvert.graph import IncompatibleScale, OnnxWriter, Operator, Role, Shape
-from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported
+from snnconvert.operators.onnx_node import READERS, Array, OnnxNode, Reading, Unsupported
 from snnconvert.operators.window import Window, read_window
 
 
@@ -121,7 +121,7 @@ class Convolution(Operator):
         return dataclasses.replace(self, weight=torch.ones_like(self.weight), bias=None)
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        return self.weight[0].numel() * int(np.prod(self.infer_shape(inputs)))
+        return self.weight[0].numel() * math.prod(self.infer_shape(inputs))
 
     def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
         names = [inputs[0], writer.constant(f"{output}.weight", self.weight)]
@@ -132,6 +132,27 @@ def pool_fan_out(window: Window, shape: Shape, downstream: Tensor) -> Tensor:
     """Count the connections of a pool: those of a convolution that sees each channel alone."""
     channels = shape[0]
     return Convolution(torch.ones((channels, 1, *window.kernel)), None, window, channels).fan_out(downstream, [shape])
+
+
+def read_groups(node: OnnxNode, weight: Array) -> int:
+    """Return the groups of a convolution, if they and kernel_shape suit its weights ``(O or C, ..., *kernel)``."""
+    groups = node.integer("group", 1)
+    if groups < 1 or weight.shape[0] % groups or 0 in weight.shape:
+        raise Unsupported(f"{groups} groups with weights of shape {weight.shape}")
+    kernel = node.integers("kernel_shape", weight.shape[2:])
+    if kernel != weight.shape[2:]:
+        raise Unsupported(f"kernel_shape {kernel} with weights of shape {weight.shape}")
+    return groups
+
+
+def read_bias(node: OnnxNode, outputs: int) -> Tensor | None:
+    """Return the bias of a convolution, one number for each of its output channels, if there is one."""
+    if node.optional(2) is None:
+        return None
+    bias = torch.from_numpy(node.weight(2))
+    if bias.shape != (outputs,):
+        raise Unsupported(f"a bias of shape {tuple(bias.shape)} for {outputs} output channels")
+    return bias
 
 
 @READERS.register("Conv")
@@ -145,18 +166,9 @@ def read_convolution(node: OnnxNode) -> Reading:
     weight = node.weight(1)
     if weight.ndim not in (3, 4):
         raise Unsupported(f"a convolution in {weight.ndim - 2} dimensions; 1 and 2 are supported")
-    groups = node.integer("group", 1)
-    if groups < 1 or weight.shape[0] % groups or 0 in weight.shape:
-        raise Unsupported(f"{groups} groups with weights of shape {weight.shape}")
-    kernel = node.integers("kernel_shape", weight.shape[2:])
-    if kernel != weight.shape[2:]:
-        raise Unsupported(f"kernel_shape {kernel} with weights of shape {weight.shape}")
-    bias = None
-    if node.optional(2) is not None:
-        bias = torch.from_numpy(node.weight(2))
-        if bias.shape != weight.shape[:1]:
-            raise Unsupported(f"a bias of shape {tuple(bias.shape)} for {weight.shape[0]} output channels")
-    window = read_window(node, kernel, shape[1:])
+    groups = read_groups(node, weight)
+    bias = read_bias(node, weight.shape[0])
+    window = read_window(node, weight.shape[2:], shape[1:])
     return Reading(Convolution(torch.from_numpy(weight), bias, window, groups), (name,))
 
 

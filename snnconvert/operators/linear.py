@@ -4,6 +4,7 @@ Rescaling: ``W'[o, i] = output_scale[o] * W[o, i] * input_scale[i]``, ``b'[o] = 
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -63,7 +64,7 @@ class Linear(Operator):
         return Linear(torch.ones_like(self.weight), None)
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        return self.weight.numel() * int(np.prod(inputs[0][:-1]))
+        return self.weight.numel() * math.prod(inputs[0][:-1])
 
     def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
         if len(shapes[0]) == 1:

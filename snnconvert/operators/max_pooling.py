@@ -15,7 +15,7 @@ from snnconvert.graph import OnnxWriter, Operator, Role, Shape
 from snnconvert.operators.convolution import per_channel, pool_fan_out
 from snnconvert.operators.onnx_node import READERS, OnnxNode, Reading, Unsupported, composed
 from snnconvert.operators.reshape import Reshape
-from snnconvert.operators.window import Window, ceil_extension, extended, read_window, require_elements
+from snnconvert.operators.window import Window, ceil_extension, extended, read_window, require_elements, torch_pads
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,8 @@ class MaxPool(Operator):
         x, padding = inputs[0], window.before
         # torch pads by at most half a kernel, alike on both sides
         if not window.symmetric or any(2 * b > k for b, k in zip(window.before, window.kernel, strict=True)):
-            sides = [pair for b, a in zip(window.before[::-1], window.after[::-1], strict=True) for pair in (b, a)]
-            x, padding = F.pad(x, sides, value=-math.inf), (0,) * len(window.kernel)
+            x = F.pad(x, torch_pads(window.before, window.after), value=-math.inf)
+            padding = (0,) * len(window.kernel)
         function = F.max_pool1d if len(window.kernel) == 1 else F.max_pool2d
         return function(x, window.kernel, window.stride, padding, window.dilation)
 

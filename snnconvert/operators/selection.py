@@ -29,6 +29,7 @@ from snnconvert.operators.onnx_node import (
     cut,
 )
 from snnconvert.operators.take import taken
+from snnconvert.operators.window import torch_pads
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +88,8 @@ class Pad(Operator):
             raise ValueError(f"pads for {len(self.before)} axes of a sample of shape {inputs[0]}")
         return tuple(b + size + a for b, size, a in zip(self.before, inputs[0], self.after, strict=True))
 
-    @property
-    def _pairs(self) -> list[int]:
-        sides = zip(reversed(self.before), reversed(self.after), strict=True)
-        return [pad for pair in sides for pad in pair]
-
     def evaluate(self, inputs: Sequence[Tensor]) -> Tensor:
-        return F.pad(inputs[0], self._pairs)
+        return F.pad(inputs[0], torch_pads(self.before, self.after))
 
     def carry_scale(self, scales: Sequence[Tensor], shapes: Sequence[Shape]) -> Tensor:
         # what is padded is zero, so that any positive scale is right there: the smallest one keeps others constant
@@ -102,8 +98,7 @@ class Pad(Operator):
             (b, a) if scale.shape[axis] > 1 else (0, 0)
             for axis, (b, a) in enumerate(zip(self.before, self.after, strict=True))
         ]
-        flat = [pad for pair in reversed(pads) for pad in pair]
-        return F.pad(scale, flat, value=float(scale.min()))
+        return F.pad(scale, torch_pads(*zip(*pads, strict=True)), value=float(scale.min()))
 
     def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
         pads = writer.constant(f"{output}.pads", [0, *self.before, 0, *self.after])
@@ -154,7 +149,7 @@ class Selection(Operator):
         return self.moving
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        return int(np.prod(self.slice.infer_shape(inputs))) if self._weighs else 0
+        return math.prod(self.slice.infer_shape(inputs)) if self._weighs else 0
 
     def to_onnx(self, writer: OnnxWriter, inputs: Sequence[str], shapes: Sequence[Shape], output: str) -> None:
         cut = writer.fresh(f"{output}.slice")

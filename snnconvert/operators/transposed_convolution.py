@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from snnconvert.graph import OnnxWriter, Operator, Role, Shape
-from snnconvert.operators.convolution import biased, per_channel, rescaled_bias, write_biased
+from snnconvert.operators.convolution import biased, per_channel, read_bias, read_groups, rescaled_bias, write_biased
 from snnconvert.operators.onnx_node import MAX_ELEMENTS, READERS, OnnxNode, Reading, TooLarge, Unsupported
 from snnconvert.operators.window import MAX_SIZE, Window
 
@@ -124,13 +124,7 @@ def read_transposed_convolution(node: OnnxNode) -> Reading:
     rank = weight.ndim - 2
     if rank not in (1, 2) or len(shape) != rank + 1:
         raise Unsupported(f"weights of shape {weight.shape} on a sample of shape {shape}; 1 or 2 axes of space")
-    groups = node.integer("group", 1)
-    if groups < 1 or 0 in weight.shape or weight.shape[0] % groups:
-        raise Unsupported(f"{groups} groups with weights of shape {weight.shape}")
-    kernel = node.integers("kernel_shape", weight.shape[2:])
-    if kernel != weight.shape[2:]:
-        raise Unsupported(f"kernel_shape {kernel} with weights of shape {weight.shape}")
-    one = (1,) * rank
+    groups, kernel, one = read_groups(node, weight), weight.shape[2:], (1,) * rank
     stride, dilation = node.integers("strides", one), node.integers("dilations", one)
     extra = node.integers("output_padding", (0,) * rank)
     if not len(stride) == len(dilation) == len(extra) == rank:
@@ -139,11 +133,7 @@ def read_transposed_convolution(node: OnnxNode) -> Reading:
         raise Unsupported(f"strides {stride}, dilations {dilation}: must be at least 1")
     if not all(0 <= e < s for e, s in zip(extra, stride, strict=True)):  # ONNX Runtime's rule
         raise Unsupported(f"output_padding {extra}: must be less than the strides {stride}")
-    bias = None
-    if node.optional(2) is not None:
-        bias = torch.from_numpy(node.weight(2))
-        if bias.shape != (weight.shape[1] * groups,):
-            raise Unsupported(f"a bias of shape {tuple(bias.shape)} for {weight.shape[1] * groups} output channels")
+    bias = read_bias(node, weight.shape[1] * groups)
     free = Window(kernel, stride, dilation, (0,) * rank, (0,) * rank)
     full = TransposedConvolution(torch.from_numpy(weight), bias, free, extra, groups).spread(shape[1:])
     if math.prod(full) * weight.shape[1] * groups > MAX_ELEMENTS:

@@ -14,6 +14,11 @@ from snnconvert.operators.onnx_node import MAX_ELEMENTS, OnnxNode, TooLarge, Uns
 MAX_SIZE = 2**20  # of a kernel, stride or pad: larger numbers are mistakes or attacks
 
 
+def torch_pads(before: Sequence[int], after: Sequence[int]) -> list[int]:
+    """Return padding as ``torch.nn.functional.pad`` takes it: of the last axis first, before and after."""
+    return [pad for pair in zip(reversed(before), reversed(after), strict=True) for pad in pair]
+
+
 @dataclass(frozen=True)
 class Window:
     """A window over the spatial axes; ``before`` and ``after`` are the padding, which counts as zeros."""
@@ -62,12 +67,11 @@ class Window:
         windows: Tensor = counted.unfold(0, reach, self.stride[axis])
         return windows[:, ::step].sum(1)
 
-    def padded(self, x: Tensor, value: float = 0.0) -> tuple[Tensor, tuple[int, ...]]:
+    def padded(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """Return the input, padded where that is needed, and the padding that torch still has to do."""
         if self.symmetric:
             return x, self.before
-        pairs = [pair for b, a in zip(reversed(self.before), reversed(self.after), strict=True) for pair in (b, a)]
-        return F.pad(x, pairs, value=value), (0,) * len(self.kernel)
+        return F.pad(x, torch_pads(self.before, self.after)), (0,) * len(self.kernel)
 
     def onnx_settings(self) -> dict[str, Any]:
         """Return the attributes of Conv, AveragePool and MaxPool."""
@@ -80,7 +84,7 @@ class Window:
 
 
 def read_window(node: OnnxNode, kernel: Sequence[int], space: Sequence[int]) -> Window:
-    """Read strides, dilations, pads or auto_pad, and ceil_mode (as padding at the end)."""
+    """Read strides, dilations, and pads or auto_pad."""
     rank = len(kernel)
     if len(space) != rank:
         raise Unsupported(f"a window in {rank} dimensions over an input with {len(space)} axes of space")

@@ -29,7 +29,7 @@ from snnconvert.report.quantities import (
 )
 from snnconvert.report.tables import steps_to
 from snnconvert.report.text import printable
-from snnconvert.report.trade_off import pareto, quality
+from snnconvert.report.trade_off import compared_by, pareto
 
 COLOURS = (  # light and dark; told apart by those who do not see all colours, as Okabe and Ito (2008) have them
     ("#0072b2", "#6db3ff"),
@@ -105,12 +105,12 @@ def render_comparison(runs: Sequence[Run]) -> bytes:
 
 def verdict(runs: Sequence[Run]) -> str:
     """Return in words who is best, and who is cheap."""
-    last = [
-        (run, row, found) for run in runs for row in rows(run.metrics, "steps") if (found := quality(row)) is not None
-    ]
+    by = _compared_by(runs)
+    every = ((run, row, number(row.get(by))) for run in runs for row in rows(run.metrics, "steps"))
+    last = [(run, row, found) for run, row, found in every if found is not None]
     if not last:
         return "No run has an accuracy or an agreement to compare."
-    what = "accurate" if any(row.get("accuracy") is not None for _, row, _ in last) else "true to its ANN"
+    what = "accurate" if by == "accuracy" else "true to its ANN"
     run, row, most = max(last, key=lambda each: (each[2], -(number(each[1].get("synops_per_sample")) or 0.0)))
     said = [f"Most {what}: {printable(run.name)}, {percent(most)} at T = {count(number(row.get('t')))}."]
     near = [each for each in last if each[2] >= most - 0.01 and number(each[1].get("synops_per_sample")) is not None]
@@ -126,7 +126,8 @@ def verdict(runs: Sequence[Run]) -> str:
 
 def on_front(runs: Sequence[Run]) -> list[bool]:
     """Tell which runs, at their largest T, no other run beats in both quality and SynOps, at any of its steps."""
-    every = [_points(run) for run in runs]
+    by = _compared_by(runs)
+    every = [_points(run, by) for run in runs]
 
     def beaten(k: int) -> bool:
         cost, best = every[k][-1]
@@ -136,9 +137,13 @@ def on_front(runs: Sequence[Run]) -> list[bool]:
     return [bool(points) and not beaten(k) for k, points in enumerate(every)]
 
 
-def _points(run: Run) -> list[tuple[float, float]]:
+def _compared_by(runs: Sequence[Run]) -> str:
+    return compared_by(row for run in runs for row in rows(run.metrics, "steps"))
+
+
+def _points(run: Run, by: str) -> list[tuple[float, float]]:
     """Return SynOps and quality at each number of steps."""
-    found = [(number(row.get("synops_per_sample")), quality(row)) for row in rows(run.metrics, "steps")]
+    found = [(number(row.get("synops_per_sample")), number(row.get(by))) for row in rows(run.metrics, "steps")]
     return [(cost, best) for cost, best in found if cost is not None and best is not None]
 
 
@@ -153,7 +158,7 @@ def hard_to_compare(runs: Sequence[Run]) -> list[str]:
         notes.append("The ANNs are not all the same, or were measured on other samples.")
     kinds = {row.get("accuracy") is not None for run in runs for row in rows(run.metrics, "steps")}
     if len(kinds) > 1:
-        notes.append("Some runs have labels and others none: for these the agreement with the ANN stands in.")
+        notes.append("Some runs have labels and others none: all are compared by their agreement with the ANN.")
     return notes
 
 
@@ -196,11 +201,11 @@ def _differing(runs: Sequence[Run]) -> list[str]:
 
 def _picture(runs: Sequence[Run], cost: str) -> str:
     """Draw the quality of all runs against what it costs."""
-    steps = cost == "total_steps"
+    steps, by = cost == "total_steps", _compared_by(runs)
     label = count if steps else suffixed
     series = []
     for k, run in enumerate(runs):
-        found = [(number(row.get(cost)), quality(row), row) for row in rows(run.metrics, "steps")]
+        found = [(number(row.get(cost)), number(row.get(by)), row) for row in rows(run.metrics, "steps")]
         kept = [(x, y, row) for x, y, row in found if x is not None and y is not None and 0 < x < math.inf]
         kept.sort(key=lambda each: each[0])
         name = printable(run.name, 60)
@@ -213,10 +218,9 @@ def _picture(runs: Sequence[Run], cost: str) -> str:
     every = [point for each in series for point in each.points]
     axes = axes_of([x for x, _ in every], [y for _, y in every])
     ticks = [x for x, _ in every] if steps else round_numbers(axes)
-    labelled = any(row.get("accuracy") is not None for run in runs for row in rows(run.metrics, "steps"))
     along = "time steps in all" if steps else "SynOps a sample"
     front = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in pareto(every))
-    what = "Accuracy" if labelled else "Agreement with the ANN"
+    what = "Accuracy" if by == "accuracy" else "Agreement with the ANN"
     return "\n".join(
         [
             opening(False, cost),

@@ -10,13 +10,13 @@ import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from snnconvert.data.preprocessing import Preprocessing
 from snnconvert.data.samples import Dataset, batches, open_dataset, sample_ids
-from snnconvert.errors import DataError, OutputError, SnnError, UsageError
+from snnconvert.errors import DataError, LimitError, OutputError, SnnError, UsageError, damaged, first_line
 from snnconvert.measure.fan_out import unpacked, unpacked_numbers
 from snnconvert.measure.outcomes import Outcomes, top1
 from snnconvert.neurons.events import event_count
@@ -56,7 +56,7 @@ class Evaluator:
             if not fits or "input" not in self._inputs or not self.fan_out.keys() <= {*self._outputs}:
                 raise ValueError("the metadata does not belong to the network")
         except Exception as problem:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
-            raise _damaged(self.path, problem) from None
+            raise damaged(self.path, problem) from None
 
     def steps(self, x: np.ndarray) -> Generator[dict[str, np.ndarray], np.ndarray | None, None]:
         """Present a batch ``(N, ...)`` at every step and yield all outputs of each step, without end.
@@ -71,7 +71,7 @@ class Evaluator:
                 for name, state in self.about["states"].items()
             }
         except (ValueError, TypeError) as problem:
-            raise _damaged(self.path, problem) from None
+            raise damaged(self.path, problem) from None
         step = 0
         while True:
             now = x if self.bins is None else x[:, step] if step < self.bins else np.zeros_like(x[:, 0])
@@ -81,7 +81,9 @@ class Evaluator:
                 found = dict(zip(self._outputs, self.session.run(self._outputs, given), strict=True))
                 states = {name: found[state["next"]] for name, state in self.about["states"].items()}
             except Exception as problem:  # noqa: BLE001 - as above
-                raise _damaged(self.path, problem) from None
+                if isinstance(problem, MemoryError) or "llocate memory" in str(problem):
+                    raise LimitError("E501", f"{self.path}: out of memory ({first_line(problem)})") from None
+                raise damaged(self.path, problem) from None
             going = yield found
             if going is not None:
                 x, states = x[going], {name: state[going] for name, state in states.items()}
@@ -123,7 +125,7 @@ class Evaluator:
                 if not len(running):
                     answers.append(answers[-1])
                     continue
-                said = top1(found["output"])
+                said = top1(found["output"], self.about.get("binary", False))
                 answers.append(said if not answers else answers[-1].copy())
                 answers[-1][running] = said
                 ended = settled(step * found["output"], self.about["schedule"].get("stop_lead"))
@@ -142,15 +144,20 @@ class Evaluator:
             if not len(found["id"]) == len(found["ann"]) == len(found["index"]):
                 raise ValueError("arrays of different lengths")
         except Exception as problem:  # noqa: BLE001 - zip, zlib and numpy have their own
-            raise _damaged(path, problem) from None
+            raise damaged(path, problem) from None
         return found
 
-    def samples(self, path: str | None) -> tuple[Dataset, np.ndarray, list[str]]:
-        """Open the set of ``path``, or that of the conversion; return which samples of it to run, and their ids."""
+    def samples(self, path: str | None, most: int | None = None) -> tuple[Dataset, np.ndarray, list[str]]:
+        """Open the set of ``path``, or that of the conversion; return which samples of it to run, and their ids.
+
+        These are all, or the first ``most``.
+        """
+        if most is not None and most < 1:
+            raise UsageError("E003", f"--samples: expected at least 1, got {most}")
         if path is not None:
             chosen = open_dataset(path)
             check_classes(chosen, self.about["classes"])
-            indices = np.arange(len(chosen))
+            indices = np.arange(len(chosen))[:most]
             return chosen, indices, sample_ids(chosen, indices)
         stored = self.stored()
         try:
@@ -158,7 +165,7 @@ class Evaluator:
         except UsageError as problem:
             raise UsageError(problem.code, problem.message, "say where the samples are: --data PATH") from None
         check_classes(chosen, self.about["classes"])
-        indices, ids = stored["index"].astype(np.int64), stored["id"].tolist()
+        indices, ids = stored["index"].astype(np.int64)[:most], stored["id"][:most].tolist()
         inside = len(indices) > 0 and indices.min() >= 0 and indices.max() < len(chosen)
         if not inside or sample_ids(chosen, indices) != ids:
             raise DataError(
@@ -178,10 +185,7 @@ class Evaluator:
         ``advance(done, all)`` is called after every batch.
         """
         steps = sorted(set(steps or self.about["steps"]))
-        if most is not None and most < 1:
-            raise UsageError("E003", f"--samples: expected at least 1, got {most}")
-        dataset, indices, ids = self.samples(path)
-        indices, ids = indices[:most], ids[:most]
+        dataset, indices, ids = self.samples(path, most)
         known = self.stored()
         stored = dict(zip(known["id"].tolist(), known["ann"].tolist(), strict=True))
         schedule = self.about["schedule"]
@@ -199,11 +203,6 @@ class Evaluator:
                 advance(done, len(indices))
         document = outcomes.document(self.about["macs"])
         return {**document, "layers": []}, outcomes
-
-
-def _damaged(path: Path, problem: Exception) -> OutputError:
-    told = next(iter(str(problem).splitlines()), type(problem).__name__)[:160]
-    return OutputError("E403", f"{path}: damaged ({told})", "the bundle is not as it was written: make it again")
 
 
 def _checked(about: Any) -> dict[str, Any]:
@@ -287,9 +286,16 @@ def plain_table(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _say(text: str, stream: TextIO | None) -> None:
+    """Write a line, where there is somewhere to write it: a stream that was closed is None."""
+    if stream is not None:
+        stream.write(text + "\n")
+        stream.flush()
+
+
 def _tell(done: int, total: int) -> None:
     """Say on a terminal how far the evaluation is."""
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         sys.stderr.write(f"\r{done:,} of {total:,} samples" + ("\n" if done == total else ""))
         sys.stderr.flush()
 
@@ -306,20 +312,18 @@ def evaluate_here(arguments: Sequence[str] | None = None) -> int:
         steps = None if options.steps is None else parse_steps(options.steps)
         evaluator = Evaluator(Path(__file__).resolve().parent)
         if steps is not None and steps[-1] > evaluator.about["schedule"]["T"]:
-            sys.stderr.write(f"warning: calibrated for T = {evaluator.about['schedule']['T']}; {steps[-1]} is beyond\n")
+            _say(f"warning: calibrated for T = {evaluator.about['schedule']['T']}; {steps[-1]} is beyond", sys.stderr)
         document, _ = evaluator.evaluate(options.data, steps, _tell, options.samples)
     except SnnError as error:
         if options.json:
-            told = {"code": error.code, "message": error.message, "hint": error.hint}
-            sys.stdout.write(json.dumps({"error": told}) + "\n")
+            _say(json.dumps({"error": error.document}), sys.stdout)
         for line in (str(error), f"hint: {error.hint}") if error.hint else (str(error),):
-            sys.stderr.write("".join(each if each.isprintable() else "\ufffd" for each in line) + "\n")
+            _say("".join(each if each.isprintable() else "\ufffd" for each in line), sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
     try:
-        sys.stdout.write((json.dumps(document, indent=1) if options.json else plain_table(document)) + "\n")
-        sys.stdout.flush()
+        _say(json.dumps(document, indent=1) if options.json else plain_table(document), sys.stdout)
     except BrokenPipeError:  # nobody reads on: nothing may be written at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -19,7 +19,7 @@ Curve = tuple[tuple[float, float], ...]  # of time steps and fractions
 CLOSE = 0.02  # gaps that a few samples make
 
 
-def three_curves_svg(metrics: Mapping[str, Any], identifier: str = "gaps") -> str | None:
+def three_curves_svg(metrics: Mapping[str, Any]) -> str | None:
     """Draw the ``curves`` of a metrics.json document; None where there are none."""
     curves = section(metrics, "curves")
     found = [Series(name, style, _points(curves, key)) for key, style, name in (*CURVES, DELAYED)]
@@ -31,9 +31,9 @@ def three_curves_svg(metrics: Mapping[str, Any], identifier: str = "gaps") -> st
     axes = axes_of(steps, values)
     name = "1 - output error" if is_dense(metrics) else "agreement with ANN"
     parts = [
-        opening(False, identifier),
-        f'<title id="{escape(identifier)}-title">Quantisation bound and real runs against time steps</title>',
-        f'<desc id="{escape(identifier)}-desc">{escape(description(series, None))}</desc>',
+        opening(False, "gaps"),
+        '<title id="gaps-title">Quantisation bound and real runs against time steps</title>',
+        f'<desc id="gaps-desc">{escape(description(series, None))}</desc>',
         *frame(axes, steps, name),
         *(part for each in series for part in drawn(axes, each)),
         *legend(series, False, None),

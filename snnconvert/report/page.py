@@ -32,7 +32,7 @@ def render_page(context: Mapping[str, Any]) -> bytes:
         "page.html.j2",
         title=printable(str(context["title"]), 120),
         version=printable(str(context["version"])),
-        # these two pass unescaped: markup of our own making, in which every text from outside is escaped
+        # the pictures pass unescaped: markup of our own making, in which every text from outside is escaped
         curve=accuracy_curve_svg(metrics),
         costs_of_accuracy=_against_costs(metrics),
         gaps=three_curves_svg(metrics),

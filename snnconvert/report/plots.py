@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from snnconvert.report.drawing import styled
 from snnconvert.report.quantities import ann_accuracy, count, interval, number, rows, section
 from snnconvert.report.text import printable
-from snnconvert.report.trade_off import quality, scale_of_costs
+from snnconvert.report.trade_off import compared_by, scale_of_costs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,8 @@ def plots(metrics: Mapping[str, Any], kind: str) -> dict[str, bytes]:
 
 def _curve(axes: "Axes", metrics: Mapping[str, Any], cost: str, along: str) -> None:
     steps = [row for row in rows(metrics, "steps") if (number(row.get(cost)) or 0) > 0]
-    points = [(number(row.get(cost)) or 0.0, quality(row), interval(row.get("accuracy_ci95"))) for row in steps]
+    by = compared_by(steps)
+    points = [(number(row.get(cost)) or 0.0, number(row.get(by)), interval(row.get("accuracy_ci95"))) for row in steps]
     kept = [(x, 100 * y, ends) for x, y, ends in points if y is not None]
     if kept:
         axes.plot([x for x, *_ in kept], [y for _, y, _ in kept], marker="o", markersize=4, label="spiking network")

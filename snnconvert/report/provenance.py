@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from snnconvert import __version__
-from snnconvert.errors import OutputError
+from snnconvert.errors import OutputError, first_line
 from snnconvert.report.manifest import read_manifest
 from snnconvert.report.text import printable
 
@@ -91,8 +91,7 @@ def verify_provenance(bundle: Path) -> None:
         kinds = (statement["_type"], statement["predicateType"])
         found = [(str(each["name"]), str(each["digest"]["sha256"])) for each in statement["subject"]]
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as problem:
-        told = next(iter(str(problem).splitlines()), type(problem).__name__)
-        raise _wrong(bundle, f"is no statement ({printable(told, 100)})") from None
+        raise _wrong(bundle, f"is no statement ({printable(first_line(problem), 100)})") from None
     if kinds != (STATEMENT, PREDICATE):
         raise _wrong(bundle, f"got {printable(str(kinds), 200)}, expected {(STATEMENT, PREDICATE)}")
     expected = {(name, entry.sha256) for name, entry in manifest.items() if name != PROVENANCE}

@@ -15,17 +15,13 @@ from snnconvert.errors import OutputError, SnnError
 from snnconvert.report.manifest import (
     MANIFEST,
     RUN_RECORD,
-    ManifestEntry,
     is_bundle,
     manifest_bytes,
-    read_manifest,
     verify_bundle,
 )
 from snnconvert.report.quantities import size
 from snnconvert.report.staging import Staging, fsync_directory, leftovers, old_bundles, open_staging, reap
 from snnconvert.report.text import printable
-
-__all__ = ["ManifestEntry", "check_destination", "publish", "read_manifest", "verify_bundle"]
 
 _ELSEWHERE = "--out DIR writes elsewhere"
 _CHUNK = 2**26

@@ -3,7 +3,7 @@
     PARENT/.NAME.tmp-HOST-PID-ID/
         .lock    under flock for as long as the run lives: the kernel frees it, however the run ends
         new/     the bundle that grows; renamed to PARENT/NAME when it is whole
-        old-1/   the bundle that --force replaces, while the two change places
+        old-00/  the bundle that --force replaces, while the two change places
 
 The old bundle stands inside, under the same lock, so that no other run takes it for one left behind by a crash.
 """

@@ -135,19 +135,19 @@ def _footnotes(metrics: Mapping[str, Any]) -> Iterable[str]:
         yield f"total time steps of these rows: {shortened(totals)}"
 
 
-def steps_to(metrics: Mapping[str, Any], share: float = ENOUGH) -> float | None:
-    """Return the total steps of the first row that keeps this share of the ANN's accuracy; None where none does."""
-    row = row_to(metrics, share)
+def steps_to(metrics: Mapping[str, Any]) -> float | None:
+    """Return the total steps of the first row that keeps :data:`ENOUGH` of the ANN's accuracy; None where none does."""
+    row = row_to(metrics)
     total = number(row.get("total_steps"))
     return total if total is not None else number(row.get("t"))
 
 
-def row_to(metrics: Mapping[str, Any], share: float = ENOUGH) -> Mapping[str, Any]:
-    """Return the first row that keeps this share of the ANN's accuracy; an empty one where none does."""
+def row_to(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the first row that keeps :data:`ENOUGH` of the ANN's accuracy; an empty one where none does."""
     ann = ann_accuracy(metrics)
     for row in rows(metrics, "steps"):
         accuracy = number(row.get("accuracy"))
-        if ann is not None and accuracy is not None and accuracy >= share * ann:
+        if ann is not None and accuracy is not None and accuracy >= ENOUGH * ann:
             return row
     return {}
 

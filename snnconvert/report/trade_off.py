@@ -1,7 +1,7 @@
 """A picture of many conversions: accuracy against synaptic operations and against time steps, and who is best."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from snnconvert.report.drawing import styled
@@ -24,25 +24,24 @@ def pareto(points: Sequence[tuple[float, float]]) -> Points:
     return front
 
 
-def quality(row: Mapping[str, Any]) -> float | None:
-    """Return the accuracy of a row of metrics.json, the agreement with the ANN where there are no labels."""
-    accuracy = number(row.get("accuracy"))
-    return number(row.get("agreement")) if accuracy is None else accuracy
+def compared_by(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return what rows of metrics.json are compared by: accuracy, or agreement with the ANN where one has no labels."""
+    return "accuracy" if all(row.get("accuracy") is not None for row in rows) else "agreement"
 
 
 def trade_off_svg(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
     """Return the picture of the rows of metrics.json by name; the same bytes for the same numbers."""
     from matplotlib.figure import Figure
 
-    labelled = all(row.get("accuracy") is not None for rows in curves.values() for row in rows)
+    by = compared_by(row for rows in curves.values() for row in rows)
     with styled():
         figure = Figure(figsize=(10, 4.6), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
-        _draw(left, curves, "synops_per_sample")
-        _draw(right, curves, "total_steps")
+        _draw(left, curves, by, "synops_per_sample")
+        _draw(right, curves, by, "total_steps")
         left.set_xlabel("synaptic operations a sample")
         right.set_xlabel("time steps")
-        left.set_ylabel("accuracy [%]" if labelled else "agreement with the ANN [%]")
+        left.set_ylabel("accuracy [%]" if by == "accuracy" else "agreement with the ANN [%]")
         handles, names = right.get_legend_handles_labels()
         if handles:
             figure.legend(handles, names, loc="outside lower center", ncols=3)
@@ -51,10 +50,10 @@ def trade_off_svg(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
     return buffer.getvalue()
 
 
-def _draw(axes: "Axes", curves: Mapping[str, Sequence[Mapping[str, Any]]], cost: str) -> None:
+def _draw(axes: "Axes", curves: Mapping[str, Sequence[Mapping[str, Any]]], by: str, cost: str) -> None:
     every: Points = []
     for index, (name, rows) in enumerate(curves.items()):
-        found = [(number(row.get(cost)), quality(row)) for row in rows]
+        found = [(number(row.get(cost)), number(row.get(by))) for row in rows]
         points = [(x, 100 * y) for x, y in found if x is not None and x > 0 and y is not None]
         label = name if index < NAMED else f"and {len(curves) - NAMED} more" if index == NAMED else None
         axes.plot(*_columns(points), marker="o", markersize=3, linewidth=0.9, color=f"C{index % 10}", label=label)

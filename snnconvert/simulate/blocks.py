@@ -179,7 +179,7 @@ class Blocks:
         block = self._widened(value, first, last)
         starts = self._schedule.bias_start(depth)
         outside = [step for step in range(first, last) if not starts <= step < starts + self._schedule.steps]
-        if not self._plan.rest or not outside:
+        if not self._plan.rest or not outside or block.dtype == torch.bool:  # spikes at rest are none
             return block
         block = block.clone(memory_format=torch.preserve_format)  # others may read the value, too
         by_step = block.view(last - first, self.samples, *block.shape[1:])

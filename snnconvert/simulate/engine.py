@@ -20,11 +20,11 @@ from torch import Tensor
 from snnconvert.calibrate.collect import channels_last
 from snnconvert.graph import Node
 from snnconvert.network import SpikingNetwork, Traffic
+from snnconvert.neurons.integrate_and_fire import is_plain
 from snnconvert.simulate.blocks import Blocks, Plan
 from snnconvert.simulate.evaluations import Evaluation, event_evaluations, plain_evaluations
-from snnconvert.simulate.layers import NeuronLayer
 from snnconvert.simulate.readout import LinearReadout, SteppedReadout, ahead_of_neurons, linear_tail
-from snnconvert.simulate.sequential import Counts, Sequential, is_sequential
+from snnconvert.simulate.sequential import Counts, SequentialPlan, is_sequential
 from snnconvert.simulate.stopping import check_steps, settled
 
 BLOCK = 8  # time steps that go through the network together, at most
@@ -145,7 +145,7 @@ class Simulator:
         rest = {name: channels_last(value.to(self.device)) for name, value in rest.items()}
         self._plan = Plan(network, self.graph, self._evaluations(ahead), rest, self.device, fused)
         sequential = counting and is_sequential(network)
-        self._sequential = Sequential(network, varying, rest, fused) if sequential else None
+        self._sequential = SequentialPlan(network, varying, rest, fused) if sequential else None
 
     def _evaluations(self, nodes: Sequence[Node], summed: bool = False) -> list[Evaluation]:
         by_events = self.fused and self.device.type == "cpu"
@@ -154,7 +154,7 @@ class Simulator:
     def _sends_bytes(self) -> bool:
         """Tell whether all that is written down of a step are spikes of fused neurons."""
         fused = self.fused and self.device.type == "cpu"
-        return fused and all(NeuronLayer.fuses(neuron) for neuron in self.network.neurons.values())
+        return fused and all(is_plain(neuron) for neuron in self.network.neurons.values())
 
     def run(self, x: Tensor, steps: Sequence[int], stop_lead: float | None = None) -> Iterator[Readout]:
         """Present a batch ``(N, ...)`` as a constant current and yield a readout at each of the steps (ascending).

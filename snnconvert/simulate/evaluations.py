@@ -14,12 +14,13 @@ from torch import Tensor
 
 from snnconvert.graph import Graph, Node, Operator, Role
 from snnconvert.network import SpikingNetwork, Traffic
+from snnconvert.neurons.integrate_and_fire import is_plain
 from snnconvert.operators.affine import Affine
 from snnconvert.operators.average_pooling import AveragePool
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
 from snnconvert.operators.selection import Selection
-from snnconvert.simulate.layers import Flow, FusedSteps, NeuronLayer, as_floats
+from snnconvert.simulate.layers import Flow, FusedSteps, as_floats
 from snnconvert.simulate.sweeps import SIDE
 from snnconvert.simulate.synapses import EventSynapse, filled
 from snnconvert.simulate.vectors import LANES
@@ -183,9 +184,7 @@ def _is_fused(network: SpikingNetwork, graph: Graph, node: Node) -> bool:
     """Tell whether neurons take their steps in the loop that computes their current, which nobody else reads."""
     neuron, (value,) = network.neurons[node.name], node.inputs
     return (
-        NeuronLayer.fuses(neuron)
-        and network.traffic[value] is not Traffic.CONSTANT
-        and graph.sole_consumer(value) is not None
+        is_plain(neuron) and network.traffic[value] is not Traffic.CONSTANT and graph.sole_consumer(value) is not None
     )
 
 

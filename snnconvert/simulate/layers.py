@@ -141,13 +141,8 @@ class NeuronLayer(Layer):
         self.bias = None if bias is None else bias.to(like)
         self._one_bias: Tensor | None = None
         self._buffers = buffers
-        self.fused = fused and self.fuses(neuron) and like.device.type == "cpu" and like.dtype == torch.float32
+        self.fused = fused and is_plain(neuron) and like.device.type == "cpu" and like.dtype == torch.float32
         self._rule = on_gpu.rule_of(neuron) if fused and on_gpu.takes(neuron, like) else None
-
-    @staticmethod
-    def fuses(neuron: Neuron) -> bool:
-        """Tell whether a step of these neurons can be fused."""
-        return is_plain(neuron)
 
     def keep(self, samples: Tensor) -> None:
         super().keep(samples)

@@ -1,12 +1,12 @@
 """Runs a network one layer after the other, all steps of a layer at once: what corrections of a layer are fitted on.
 
 The networks have no loops, so that this is the same simulation as the engine's, in another order. Only the spikes of
-layers are kept, in a bit each or a byte where that holds them, and only until their last reader has run; currents are
-made from them when they are asked for, and kept within a limit of memory.
+layers are kept, and only until their last reader has run; currents are made from them when they are asked for, and kept
+within a limit of memory.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -17,57 +17,17 @@ from snnconvert.calibrate.collect import channels_last
 from snnconvert.errors import InternalError
 from snnconvert.graph import Node, Operator, Role
 from snnconvert.memory import allowed
-from snnconvert.network import SpikingNetwork, Traffic, whole
+from snnconvert.network import SpikingNetwork, Traffic, mean_over_time
 from snnconvert.neurons import Neuron
 from snnconvert.neurons.integrate_and_fire import is_plain
 from snnconvert.simulate.layers import NeuronLayer, empty_like_block, flat, ordered
 from snnconvert.simulate.pools import pool_layer
+from snnconvert.simulate.spike_store import SpikeStore, bits_of
 
 CHUNK = 16  # samples whose currents are computed together, at most
 CHUNK_BYTES = 2**28  # and bytes of these currents, in all steps
 KEPT = 2**31  # bytes of currents that are kept, at most; beyond that they are computed anew at each pass
 SHARE = 4  # and no more than the fourth part of what this process may take: neither changes a result
-BYTE = 127  # the largest spike that is kept in a byte
-
-
-@dataclass
-class Kept:
-    """What a layer sent: ``spikes (steps, N, ...)`` from step ``start`` on, in units of ``amplitude``.
-
-    Spikes of 0 and 1 are bits, those of eight steps a byte: uint8 ``(ceil(steps / 8), N, ...)``.
-    """
-
-    start: int
-    steps: int
-    spikes: Tensor
-    amplitude: Tensor | None = None
-
-    @classmethod
-    def empty(cls, start: int, shape: Sequence[int], bits: int, device: torch.device) -> "Kept":
-        """Return memory for the spikes ``(steps, N, ...)`` of a layer, each in 1, 8 or 32 bits."""
-        steps, *rest = shape
-        if bits == 1:
-            return cls(start, steps, torch.zeros((math.ceil(steps / 8), *rest), dtype=torch.uint8, device=device))
-        return cls(start, steps, torch.empty(shape, dtype={8: torch.int8, 32: torch.float32}[bits], device=device))
-
-    def put(self, chunk: slice, sent: Tensor) -> None:
-        """Take what some samples send in all steps, ``(steps, n, ...)``."""
-        if self.spikes.dtype != torch.uint8:
-            self.spikes[:, chunk] = sent.to(self.spikes.dtype)
-            return
-        for step in range(self.steps):
-            self.spikes[step // 8, chunk] |= sent[step].to(torch.uint8) << step % 8
-
-    def at(self, step: int, chunk: slice) -> Tensor | None:
-        """Return what it sends in one step; None where it is silent."""
-        step -= self.start
-        if not 0 <= step < self.steps:
-            return None
-        if self.spikes.dtype == torch.uint8:
-            sent = (self.spikes[step // 8, chunk] >> step % 8).bitwise_and(1).float()
-        else:
-            sent = self.spikes[step, chunk].float()
-        return channels_last(sent if self.amplitude is None else sent * self.amplitude)
 
 
 @dataclass
@@ -97,7 +57,7 @@ class LayerRun:
         if schedule.onset_delay:
             sources = [kept.start for kept in self.run.sources(self.node.inputs[0])]
             return min([schedule.bias_start(self.depth), *sources]), schedule.start(self.depth) + schedule.steps
-        return 0, schedule.steps + schedule.readout_from
+        return 0, schedule.counted
 
     @property
     def firing_steps(self) -> int:
@@ -123,7 +83,7 @@ class LayerRun:
         for chunk, current in self.currents():
             count = chunk.stop - chunk.start
             scaled = current if self.amplitude is None else current / self.amplitude
-            layer = NeuronLayer(self.neuron, scaled[:count], self.run.in_one, self.bias, self.potential)
+            layer = NeuronLayer(self.neuron, scaled[:count], self.run.fused, self.bias, self.potential)
             yield chunk, layer.advance(scaled, last - first, len(current) != count, at).to(scaled), layer
 
     def mean_spikes(self) -> Tensor:
@@ -134,7 +94,8 @@ class LayerRun:
         shape = self.run.network.graph.shapes[self.node.name]
         total = ordered(torch.zeros((self.firing_steps, *shape)))
         first, last = self.steps
-        if is_plain(self.neuron) and self.run.fused and self.amplitude is None and self.neuron.keeps_charge:
+        here = self.run.fused and self.run.device.type == "cpu"
+        if here and is_plain(self.neuron) and self.amplitude is None and self.neuron.keeps_charge:
             from snnconvert.simulate.fused import sum_spikes
 
             for chunk, current in self.currents():
@@ -157,18 +118,11 @@ class LayerRun:
 
 def bytes_a_sample(network: SpikingNetwork) -> int:
     """Return about how much memory a run takes for each sample: spikes of two layers, and the rates of all."""
-    steps = network.schedule.steps + network.schedule.readout_from
+    steps = network.schedule.counted
     sizes = {name: math.prod(network.graph.shapes[name]) for name in network.neurons}
     one = max(bits_of(network.neurons[name]) for name in sizes) / 8
     arrives = 4 * math.prod(network.graph.input_shape) * (network.bins or 1)
     return math.ceil(2 * max(sizes.values()) * steps * one) + 8 * sum(sizes.values()) + arrives
-
-
-def bits_of(neuron: Neuron) -> int:
-    """Return in how many bits a spike of a neuron is kept."""
-    if neuron.spikes == "binary":
-        return 1
-    return 8 if neuron.most <= BYTE and neuron.bits == 1 and not neuron.decodes else 32
 
 
 class Layerwise:
@@ -181,23 +135,22 @@ class Layerwise:
         self.network = network
         self.graph = network.graph.mapped(lambda tensor: channels_last(tensor.to(x.device)))
         self.operators: dict[str, Operator] = {}
-        self.in_one = fused  # a block of steps of a layer of neurons
-        self.fused = fused and x.device.type == "cpu"
+        self.fused = fused  # a block of steps of a layer of neurons
         self.device = x.device
         self.kept_bytes, self.kept_limit = 0, min(KEPT, allowed() // SHARE)
         self.samples = len(x)
-        steps = network.schedule.steps + network.schedule.readout_from
+        steps = network.schedule.counted
         widest = 4 * steps * max(math.prod(network.graph.shapes[name]) for name in network.neurons)
         size = max(1, min(CHUNK, CHUNK_BYTES // widest)) if x.device.type == "cpu" else CHUNK * 8
         self.chunks = [slice(start, min(start + size, len(x))) for start in range(0, len(x), size)]
         self._constants: dict[str, Tensor] = {}
-        self._sent: dict[str, Kept] = {}
+        self._sent: dict[str, SpikeStore] = {}
         self._rates: dict[str, Tensor] = {}  # of the same layers, (N, ...)
         if network.bins is None:
             self._constants[self.graph.input] = channels_last(x)
         else:
-            self._sent[self.graph.input] = Kept(0, x.shape[1], x.transpose(0, 1))
-            self._rates[self.graph.input] = whole(x, network.encoding)
+            self._sent[self.graph.input] = SpikeStore(0, x.shape[1], x.transpose(0, 1))
+            self._rates[self.graph.input] = mean_over_time(x, network.encoding)
         delayed = network.schedule.onset_delay > 0
         self._rest = {name: rest.to(x.device) for name, rest in network.resting.items()} if delayed else {}
         self._stateful = {node.name for node in network.stateful}
@@ -244,37 +197,34 @@ class Layerwise:
         first, last = layer.steps
         start = self.network.schedule.start(layer.depth)
         shape = (layer.firing_steps, self.samples, *self.graph.shapes[name])
-        kept = Kept.empty(start, shape, bits_of(neuron), self.device)
+        kept = SpikeStore.empty(start, shape, bits_of(neuron), self.device)
         rates = torch.empty(shape[1:], device=self.device)
         for chunk, sent, state in layer.fire():
             by_step = sent.view(last - first, chunk.stop - chunk.start, *shape[2:])
             kept.put(chunk, by_step[start - first :])
-            rates[chunk] = state.rate(self._counted)
+            rates[chunk] = state.rate(self.network.schedule.counted)
         self._sent[name] = replace(kept, amplitude=layer.amplitude)
         self._rates[name] = rates if layer.amplitude is None else rates * layer.amplitude
-
-    @property
-    def _counted(self) -> int:
-        return self.network.schedule.steps + self.network.schedule.readout_from
 
     def _pool(self, node: Node) -> None:
         (value,) = node.inputs
         sources = self.sources(value)
         first = min((kept.start for kept in sources), default=0)
-        steps = range(first, max((kept.start + kept.steps for kept in sources), default=self._counted))
+        steps = range(first, max((kept.start + kept.steps for kept in sources), default=self.network.schedule.counted))
         as_sent = self.network.traffic[value] is Traffic.SPIKES and all(kept.amplitude is None for kept in sources)
         bits = max(bits_of(neuron) for neuron in self.network.neurons.values()) if as_sent else 32
         shape = (self.samples, *self.graph.shapes[node.name])
-        kept, rates = Kept.empty(first, (len(steps), *shape), bits, self.device), torch.empty(shape, device=self.device)
+        kept = SpikeStore.empty(first, (len(steps), *shape), bits, self.device)
+        rates = torch.empty(shape, device=self.device)
         for chunk in self.chunks:
             block = torch.cat([self._at(value, step, chunk, {}) for step in steps])
             layer = pool_layer(self.network, node.name, self.operator(node.name), block, chunk.stop - chunk.start)
             sent = layer.advance(ordered(block), len(steps), True, first)
             kept.put(chunk, sent.view(len(steps), chunk.stop - chunk.start, *shape[1:]))
-            rates[chunk] = layer.rate(self._counted)
+            rates[chunk] = layer.rate(self.network.schedule.counted)
         self._sent[node.name], self._rates[node.name] = kept, rates
 
-    def sources(self, value: str) -> list[Kept]:
+    def sources(self, value: str) -> list[SpikeStore]:
         """Return the layers that a current is made from."""
         found, waiting, seen = [], [value], set()
         while waiting:

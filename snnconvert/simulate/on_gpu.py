@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from snnconvert.errors import first_line
 from snnconvert.neurons import Neuron, make_neuron
 from snnconvert.neurons.integrate_and_fire import is_plain
 from snnconvert.neurons.multi_spike import Burst, SignedBurst
@@ -83,7 +84,7 @@ def trouble(device: torch.device) -> str | None:
     except torch.OutOfMemoryError:
         raise
     except Exception as problem:  # noqa: BLE001 - whatever Triton or the driver lacks: torch's steps need neither
-        return f"Triton does not run there ({next(iter(str(problem).splitlines()), type(problem).__name__)[:120]})"
+        return f"Triton does not run there ({first_line(problem, 120)})"
     return None
 
 

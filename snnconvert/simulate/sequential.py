@@ -87,7 +87,7 @@ class Drive:
 class Counts:
     """The sums over time of all values of a network on one batch, with the biases of one step."""
 
-    def __init__(self, plan: "Sequential", constants: Mapping[str, Tensor]) -> None:
+    def __init__(self, plan: "SequentialPlan", constants: Mapping[str, Tensor]) -> None:
         self.spikes: dict[str, Tensor] = {}
         self.events: dict[str, Tensor] = {}
         self._plan, self._constants = plan, constants
@@ -150,7 +150,7 @@ class Counts:
         return layer.count.clone(), layer.events.clone()
 
 
-class Sequential:
+class SequentialPlan:
     """A network that is simulated by its counts: ``nodes`` change with time, ``rest`` is what they are in silence."""
 
     def __init__(self, network: SpikingNetwork, nodes: Sequence[Node], rest: Mapping[str, Tensor], fused: bool) -> None:

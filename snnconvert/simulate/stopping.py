@@ -19,7 +19,9 @@ def check_steps(asked: int, made_for: int, onset_delay: int, encoding: str) -> N
 
 
 def leads(outputs: np.ndarray) -> np.ndarray:
-    """Return by how much the largest of outputs ``(N, classes)`` exceeds the second, ``(N,)``."""
+    """Return by how much the largest of outputs ``(N, classes)`` exceeds the second, ``(N,)``; or one logit 0."""
+    if outputs.size == len(outputs):
+        return np.asarray(np.abs(outputs).reshape(len(outputs)))
     first_two = np.partition(outputs, -2, axis=1)[:, -2:]
     return np.asarray(first_two[:, 1] - first_two[:, 0])
 

@@ -25,7 +25,7 @@ from snnconvert.simulate.layers import (
     ordered,
 )
 from snnconvert.simulate.rows import DEPTHWISE, LISTED, SWEPT
-from snnconvert.simulate.sweeps import SIDE
+from snnconvert.simulate.sweeps import SIDE, WORD
 from snnconvert.simulate.vectors import BINARY, GRADED, LANES, WHOLE, has_wide_vectors
 
 NOTHING = np.zeros(0, np.float32)
@@ -34,11 +34,16 @@ NO_NEURONS = FusedSteps(NOTHING, NOTHING, NOTHING, 0, 0, True)
 
 
 class Weights:
-    """The weights ``(O, C, KH, KW)`` of a convolution, laid out for its events; see events.py."""
+    """The weights ``(O, C, KH, KW)`` of a convolution, laid out for its events; see events.py.
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, graded: bool, way: int) -> None:
+    Its inputs are pools that are ``across`` pixels wide.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, graded: bool, way: int, across: int = 1) -> None:
         outputs, inputs, kernel_h, kernel_w = weight.shape
         unit = None if graded or way == DEPTHWISE else units_of(weight)  # few are added there
+        if way == SWEPT and unit is not None and not _fits_16_bits(weight / unit.reshape(-1, 1, 1, 1), across):
+            unit = None  # sums of floats are exact, too: units are powers of two
         kind = GRADED if graded else BINARY if unit is None else WHOLE
         widest = LANES[-1]
         if way == SWEPT:  # nine vectors must have room in registers
@@ -61,6 +66,13 @@ class Weights:
         self.scale, self.bias = (filled(tiles * lanes, each) for each in (unit, bias))
         row_size = rows.shape[2] // (1 if unit is None else 2)
         self.tiling = kind, lanes, tiles, row_size, outputs, way
+
+
+def _fits_16_bits(weight: Tensor, across: int) -> bool:
+    """Tell whether whole weights have sums that fit: a sweep adds those of three columns in a word of channels."""
+    words = [sign * word for word in torch.split(weight, WORD, 1) for sign in (1, -1)]
+    most = max(float(word.clamp(min=0).sum((1, 3)).max()) for word in words)
+    return across * most <= torch.iinfo(torch.int16).max
 
 
 def filled(size: int, values: Tensor | None) -> NDArray[np.float32]:
@@ -94,7 +106,8 @@ class EventSynapse:
         else:
             weight = weight[:, :, None, None]
         self.by_place = bias if bias is not None and bias.ndim > 1 else None  # (O, OH, OW)
-        self._weights = Weights(weight, bias if self.by_place is None else None, graded, self._way(operator, shape))
+        own_bias, way = bias if self.by_place is None else None, self._way(operator, shape)
+        self._weights = Weights(weight, own_bias, graded, way, pool[1])
         self._ones = np.ones(len(self._weights.bias), np.float32)
 
     def _way(self, operator: Convolution | Linear, shape: Shape) -> int:

@@ -71,6 +71,7 @@ def plan(tmp_path: Path) -> Any:
             None,
         ),
         (HEAD + "matrix: {workers: [1]}\n" + JOBS, r"matrix\.workers: changes no result", None),
+        (HEAD + "matrix: {max_memory: [4G, 8G]}\n" + JOBS, r"matrix\.max_memory: changes no result", None),
         (
             HEAD + "matrix:\n  convert.percentile: [99, 101]\n" + JOBS,
             r"b\.yaml:6:28: convert\.percentile: Input should be less than or equal to 100, got '101",

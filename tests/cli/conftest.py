@@ -14,8 +14,8 @@ import pytest
 
 from snnconvert.cli import main
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
 from snnconvert.pipeline import run
+from snnconvert.progress import Silent
 
 MODELS = Path(__file__).parents[2] / "models"
 

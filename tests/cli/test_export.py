@@ -11,8 +11,8 @@ import pytest
 
 from snnconvert import exporting
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
 from snnconvert.pipeline import run
+from snnconvert.progress import Silent
 
 nir = pytest.importorskip("nir", reason="NIR is written by the package nir: pip install 'snnconvert[nir]'")
 MODELS = Path(__file__).parents[2] / "models"

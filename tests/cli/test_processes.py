@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from snnconvert import cli
-from snnconvert.report.publish import verify_bundle
+from snnconvert.report.manifest import verify_bundle
 
 # a shell may have started us with SIGINT ignored, which children inherit
 START = """
@@ -109,11 +109,19 @@ def test_full_stdout_is_told(shell: Callable, bundle: Path, arguments: list[str]
     ]
 
 
-def test_no_stdout_at_all(bundle: Path) -> None:
-    for redirect, status in ((">&-", 0), ("2>&-", 0), (">&- 2>&-", 0)):
-        command = f'"{sys.executable}" -m snnconvert verify "{bundle}" {redirect}'
+@pytest.mark.parametrize("verb", ["-m snnconvert verify {0}", "-m snnconvert -q evaluate {0}", "{0}/evaluate.py"])
+def test_no_stdout_at_all(bundle: Path, verb: str) -> None:
+    for redirect in (">&-", "2>&-", ">&- 2>&-"):
+        command = f'"{sys.executable}" {verb.format(bundle)} {redirect}'
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
-        assert (done.returncode, done.stderr) == (status, "")
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_stderr_to_tell_progress_to(bundle: Path) -> None:
+    command = f'"{sys.executable}" -m snnconvert evaluate "{bundle}" 2>&-'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "agreement" in done.stdout
 
 
 def test_torch_file_is_converted_in_a_process_of_its_own_accord(shell: Callable, work: Path) -> None:

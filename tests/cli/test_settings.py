@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from snnconvert.report.publish import read_manifest
+from snnconvert.report.manifest import read_manifest
 
 
 def config(bundle: str | Path = "net_snn") -> dict[str, object]:

@@ -139,6 +139,17 @@ def test_a_module_is_the_engines(nets: ModuleType, block: str, pooling: Pooling,
     require_engines(network, *run_module(text, weights, quarters(network), STEPS)[:2])
 
 
+def test_a_pool_over_a_current_counts_no_spikes(nets: ModuleType) -> None:
+    net = nets.Net(2, 9, 9, dyadic=True)
+    current = net.maximum(net.conv(net.relu(net.conv("x", 3)), 3), nets.window(3, 1, 1))
+    graph = net.graph(net.linear(net.flatten(net.relu(net.conv(current, 3))), 3))
+    network = spiking(graph, IntegrateAndFire())
+    text, weights = torch_files(network, {}, "net")
+    output, counts, _ = run_module(text, weights, quarters(network), STEPS)
+    assert counts.keys() == {*network.neurons}
+    require_engines(network, output, counts)
+
+
 def test_a_module_tells_what_it_takes(nets: ModuleType) -> None:
     network = spiking(nets.recipe(["chain"], dyadic=True), IntegrateAndFire())
     text, weights = torch_files(network, {}, "net")

@@ -15,7 +15,6 @@ import torch
 from snnconvert.bundle import metadata
 from snnconvert.calibrate import collect
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
 from snnconvert.export import step_model
 from snnconvert.fold import PASSES
 from snnconvert.fold.max_pool import MovePoolBeforeActivation, Pooling, pools_averaged
@@ -25,6 +24,7 @@ from snnconvert.measure import unpacked
 from snnconvert.network import NormalForm, SpikingNetwork, normal_form, spiking_network
 from snnconvert.neurons.integrate_and_fire import IntegrateAndFire
 from snnconvert.pipeline import convert
+from snnconvert.progress import Silent
 from snnconvert.simulate import Simulator
 from tests.percentile import percentile_scales
 
@@ -50,6 +50,7 @@ BLOCKS = (
     "shuffle",
     "per pixel",
     "read twice",
+    "neurons on spikes",
 )
 
 

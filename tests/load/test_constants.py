@@ -9,7 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from snnconvert.errors import ModelError
-from snnconvert.load import constants, load_model, onnx_graph
+from snnconvert.load import load_model, onnx_graph
+from snnconvert.load.constants import folder
 from snnconvert.operators.convolution import Convolution
 from snnconvert.operators.linear import Linear
 from snnconvert.operators.reshape import Reshape
@@ -81,7 +82,7 @@ def test_widened_constant_is_counted_before_it_is_made(
 ) -> None:
     node, value = WIDE[name]
     path = save_onnx([node, make("Add", ["x", "c"], ["y"])], {"w": value, "k": ints(2), "d": np.zeros(1)})
-    monkeypatch.setattr(constants, "MAX_BYTES", 8 * 1000 - 1)
+    monkeypatch.setattr(folder, "MAX_BYTES", 8 * 1000 - 1)
     with pytest.raises(ModelError, match="a constant of 8000 bytes is computed, more than 7999") as refusal:
         load_model(path)
     assert refusal.value.code == "E122"
@@ -399,7 +400,7 @@ def test_numbers_of_a_constant_node_are_read(save_onnx: Save, attributes: dict[s
 
 
 def test_weight_larger_than_the_limit_may_be_transposed(save_onnx: Save, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "MAX_ELEMENTS", 10)
+    monkeypatch.setattr(folder, "MAX_ELEMENTS", 10)
     nodes = [make("Transpose", ["v"], ["w"]), make("Gemm", ["x", "w"], ["y"], transB=1)]
     assert load_model(save_onnx(nodes, {"v": noise(6, 4)}, FLAT)).graph.shapes["y"] == (4,)
 

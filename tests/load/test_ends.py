@@ -1,5 +1,6 @@
 """One input, one output, and the softmax that may stand before the output."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from snnconvert.conversion import class_count
 from snnconvert.errors import DataError, ModelError
 from snnconvert.load import load_model, open_model, survey_model
 from snnconvert.load.asked import Asked
@@ -228,17 +230,73 @@ def test_final_softmax_is_dropped_and_noted(
         make("Identity", ["s"], ["y"]),
     ]
     loaded = load_model(save_onnx(nodes, shape=shape, opset=opset))
-    assert loaded.graph.output == "r"
+    assert [*loaded.graph.shapes] == ["x", "r", "y"]
     assert loaded.graph.notes == (f"the final {operator} is dropped: it does not change which output is largest",)
-    assert [origin.fate for origin in loaded.graph.origins] == ["", *["dropped: it keeps the order of the outputs"] * 2]
+    assert [origin.fate for origin in loaded.graph.origins] == ["", "dropped: it keeps the order of the outputs", ""]
     assert loaded.compare(noise(3, *shape)).max_error == 0
+
+
+@pytest.mark.parametrize(("shape", "last"), [((7,), "Softmax"), ((7, 1, 1), "Softmax"), ((7, 3), "Sigmoid")])
+def test_changes_of_shape_may_follow_what_is_dropped(save_onnx: Save, shape: tuple[int, ...], last: str) -> None:
+    settings = {"axis": 1} if last == "Softmax" else {}
+    nodes = [
+        make("Relu", ["x"], ["r"]),
+        make(last, ["r"], ["s"], **settings),
+        make("Shape", ["s"], ["sizes"]),  # as x.view(x.size(0), -1) is exported
+        make("Slice", ["sizes", "zero", "one"], ["batch"]),
+        make("Concat", ["batch", "rest"], ["target"], axis=0),
+        make("Reshape", ["s", "target"], ["y"]),
+    ]
+    whole = {"zero": [0], "one": [1], "rest": [-1]}
+    loaded = load_model(save_onnx(nodes, {name: np.array(value) for name, value in whole.items()}, shape=shape))
+    x = noise(3, *shape)
+    assert np.array_equal(loaded.reference.run(x), np.maximum(x, 0).reshape(3, -1))
+    assert loaded.compare(x).max_error == 0
+    assert [origin.operator for origin in loaded.graph.origins if origin.fate.startswith("dropped")] == [last]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "code"),
+    [
+        ([make("Flatten", ["s"], ["y"])], "E123"),  # of which position the largest output is would not be known
+        ([make("Identity", ["s"], ["i"]), make("Mul", ["i", "r"], ["y"])], "E123"),
+        ([make("Flatten", ["s"], ["f"]), make("Relu", ["f"], ["y"])], "E123"),
+    ],
+)
+def test_softmax_with_more_behind_it_is_refused(save_onnx: Save, nodes: list[onnx.NodeProto], code: str) -> None:
+    nodes = [make("Relu", ["x"], ["r"]), make("Softmax", ["r"], ["s"], axis=1), *nodes]
+    with pytest.raises(ModelError, match="Softmax") as refusal:
+        load_model(save_onnx(nodes, shape=(7, 3)))
+    assert refusal.value.code == code
+
+
+def test_sigmoid_that_gates_too_is_refused(save_onnx: Save) -> None:
+    nodes = [
+        make("Relu", ["x"], ["r"]),
+        make("Sigmoid", ["r"], ["s"]),
+        make("Relu", ["s"], ["gate"]),
+        make("Reshape", ["s", "gate"], ["y"]),
+    ]
+    with pytest.raises(ModelError, match="operator Sigmoid is not supported"):
+        load_model(save_onnx(nodes, shape=(1,)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "binary"), [((1,), True), ((7,), False), ((1, 4, 5), True), ((7, 4, 5), False), ((1, 1, 1), True)]
+)
+def test_sigmoid_of_one_output_tells_two_classes(save_onnx: Save, shape: tuple[int, ...], binary: bool) -> None:
+    graph = load_model(save_onnx([make("Relu", ["x"], ["r"]), make("Sigmoid", ["r"], ["y"])], shape=shape)).graph
+    assert graph.binary is binary
+    assert class_count(graph) == (2 if math.prod(shape) == 1 else 7 if shape == (7,) else None)
+    assert ("one output tells two classes" in " ".join(graph.notes)) is binary
 
 
 @pytest.mark.parametrize("shape", [(1,), (7,), (1, 4, 5)])
 def test_final_sigmoid_is_dropped_and_noted(save_onnx: Save, shape: tuple[int, ...]) -> None:
     loaded = load_model(save_onnx([make("Relu", ["x"], ["r"]), make("Sigmoid", ["r"], ["y"])], shape=shape))
     assert loaded.graph.output == "r"
-    why = "the output is what it was given" if shape == (1,) else "it does not change which output is largest"
+    one = "one output tells two classes, class 1 where it is positive"
+    why = "it does not change which output is largest" if shape == (7,) else one
     assert loaded.graph.notes == (f"the final Sigmoid is dropped: {why}",)
     assert loaded.compare(noise(3, *shape)).max_error == 0
 

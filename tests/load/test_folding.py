@@ -16,7 +16,9 @@ from onnx.reference import ReferenceEvaluator
 from snnconvert.errors import ModelError
 from snnconvert.load import onnx_graph
 from snnconvert.load.asked import Asked
-from snnconvert.load.constants import BROADCAST, FOLDERS, REDUCTIONS, UNARY
+from snnconvert.load.constants import FOLDERS
+from snnconvert.load.constants.arithmetic import BROADCAST, UNARY
+from snnconvert.load.constants.reductions import REDUCTIONS
 from snnconvert.load.onnx_file import validate
 
 Case = tuple[int, list[np.ndarray], dict[str, Any]]  # opset, inputs, attributes

@@ -194,7 +194,7 @@ def test_many_steps_bound_nothing(nets: ModuleType) -> None:
     network = spiking(graph, Schedule(4096), "if-multi", k=None)
     torch.testing.assert_close(bounded(graph, x, reaches(network)), graph.run(x), rtol=0, atol=0.01)
     curve = Nearness([1, 4096], classes=True)
-    add_bound(curve, network, graph, x, [1, 4096])
+    add_bound(curve, network, graph, x, graph.run(x), [1, 4096])
     assert curve.curve[1] == 1.0
 
 

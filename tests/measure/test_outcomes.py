@@ -47,6 +47,14 @@ def test_top1_of_classes_and_of_dense_outputs() -> None:
     assert top1(np.zeros((2, 5))).dtype == np.int32
 
 
+def test_top1_of_one_output() -> None:
+    logits = np.array([0.1, -0.1, 0.0])
+    for shape in ((3,), (3, 1), (3, 1, 1, 1)):
+        np.testing.assert_array_equal(top1(logits.reshape(shape), binary=True), [1, 0, 0])
+    np.testing.assert_array_equal(top1(logits.reshape(3, 1)), [-1, -1, -1])
+    np.testing.assert_array_equal(top1(logits.reshape(1, 1, 3), binary=True), [[1, 0, 0]])
+
+
 def gathered(
     snn: Sequence[Sequence[int]],
     ann: Sequence[int],

@@ -62,6 +62,19 @@ def test_a_run_that_another_beats_after_fewer_steps_is_not_the_best() -> None:
     assert on_front([run("none", [], []), short]) == [False, True]
 
 
+def test_accuracy_and_agreement_are_not_mixed() -> None:
+    """A run without labels agrees with its ANN in all samples, and is not the most accurate for that."""
+    lone = run("lone", [0.0], [1e5])
+    lone.metrics["steps"][0].update({"accuracy": None, "agreement": 1.0})
+    mixed = [*RUNS, lone]
+    for each in RUNS:
+        assert all(row["accuracy"] is not None for row in each.metrics["steps"])
+    assert verdict(mixed).startswith("Most true to its ANN: lone, 100.00\N{NO-BREAK SPACE}%")
+    text = Outline(render_comparison(mixed)).text
+    assert "all are compared by their agreement with the ANN" in text
+    assert "Agreement with the ANN against time steps" in text
+
+
 def test_options_that_are_the_same_have_no_column() -> None:
     text = Outline(render_comparison([run("a", [0.5], [1.0], neuron="if"), run("b", [0.5], [1.0], neuron="if")])).text
     assert "neuron" not in text

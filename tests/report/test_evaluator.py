@@ -25,15 +25,15 @@ import torch
 
 import snnconvert
 from snnconvert.config import build_job
-from snnconvert.conversion import Silent
 from snnconvert.data import Dataset, sample_ids
 from snnconvert.errors import DataError, OutputError, UsageError
 from snnconvert.measure import packed
 from snnconvert.pipeline import run
+from snnconvert.progress import Silent
 from snnconvert.report import evaluator
 from snnconvert.report.evaluate_script import CARRIED, evaluate_script, marker
 from snnconvert.report.evaluator import Evaluator, check_classes, parse_steps
-from snnconvert.report.publish import verify_bundle
+from snnconvert.report.manifest import verify_bundle
 
 PACKAGE = Path(snnconvert.__file__).parent
 MODELS = PACKAGE.parent / "models"
@@ -412,6 +412,14 @@ def test_the_first_of_the_samples_are_enough(bundles: dict[str, Path], evaluate:
     answer = evaluate(bundles["digits_mlp"], "--samples", "0")
     assert (answer.status, answer.out) == (2, "")
     assert answer.err == "error[E003]: --samples: expected at least 1, got 0\n"
+
+
+def test_no_sample_is_read_that_is_not_asked_for(bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[int] = []
+    known = evaluator.sample_ids
+    monkeypatch.setattr(evaluator, "sample_ids", lambda of, which: named.extend(which) or known(of, which))
+    _, indices, ids = evaluator.Evaluator(bundles["digits_mlp"]).samples(None, 7)
+    assert len(indices) == len(ids) == len(named) == 7
 
 
 def test_other_samples(bundles: dict[str, Path], evaluate: Callable, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from snnconvert.errors import OutputError
 from snnconvert.report import staging
-from snnconvert.report.publish import publish, verify_bundle
+from snnconvert.report.manifest import verify_bundle
+from snnconvert.report.publish import publish
 
 OLD = {"metrics.json": b'{"old": 1}\n', "snn.onnx": b"old" * 400}
 NEW = {"metrics.json": b'{"new": 1}\n', "snn.onnx": b"new!" * 500, "curve.csv": b"t\n1\n"}

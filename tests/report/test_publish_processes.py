@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import snnconvert
-from snnconvert.report.publish import publish, verify_bundle
+from snnconvert.report.manifest import verify_bundle
+from snnconvert.report.publish import publish
 
 LOOP = """
 import sys

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snnconvert.report.trade_off import NAMED, pareto, quality, trade_off_svg
+from snnconvert.report.trade_off import NAMED, compared_by, pareto, trade_off_svg
 
 ROWS = [
     {"total_steps": 1, "synops_per_sample": 10.0, "accuracy": 0.5, "agreement": 0.4},
@@ -25,9 +25,9 @@ def test_front_is_what_no_other_point_beats(points: list[tuple[int, int]]) -> No
 
 
 def test_agreement_stands_in_for_accuracy() -> None:
-    assert quality(ROWS[0]) == 0.5
-    assert quality({"accuracy": None, "agreement": 0.3}) == 0.3
-    assert quality({}) is None
+    assert compared_by(ROWS) == "accuracy"
+    assert compared_by([*ROWS, {"accuracy": None, "agreement": 0.3}]) == "agreement"
+    assert compared_by([]) == "accuracy"
 
 
 def test_equal_numbers_give_equal_bytes_and_names_are_escaped() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from snnconvert.errors import InternalError, OutputError, UsageError
-from snnconvert.report.publish import ManifestEntry, publish, read_manifest, verify_bundle
+from snnconvert.report.manifest import ManifestEntry, read_manifest, verify_bundle
+from snnconvert.report.publish import publish
 
 FILES = {"metrics.json": b"{}\n", "snn.onnx": b"\x08\x08" * 500, "report.html": b"<p>"}
 

@@ -171,6 +171,19 @@ def test_many_large_8_bit_weights_do_not_overflow(kernel: int) -> None:
     assert torch.equal(synapse.evaluate(x, None, None), exactly(operator, x))
 
 
+@pytest.mark.parametrize("pool", [(1, 1), (2, 2), (1, 4), (4, 1)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_many_large_8_bit_weights_of_a_pool_do_not_overflow(pool: tuple[int, int], sign: int) -> None:
+    """A sweep adds up three columns of 64 channels in 16 bits, each as wide as the pool, where that fits."""
+    operator = Convolution(torch.full((16, 70, 3, 3), sign * 127.0), None, Window((3, 3), *[(1, 1)] * 4))
+    x = torch.ones(1, 70, 4 * pool[0], 4 * pool[1], dtype=torch.bool).to(memory_format=torch.channels_last)
+    synapse = EventSynapse(operator, (70, 4, 4), False, pool)
+    assert synapse.kind == (WHOLE if pool[1] == 1 else BINARY)
+    assert torch.equal(synapse.evaluate(x, None, None), exactly(operator, torch.ones(1, 70, 4, 4)))
+    mixed = Convolution(operator.weight * numbers(0, (16, 70, 3, 3), 1, 1.0), None, operator.window)
+    assert EventSynapse(mixed, (70, 4, 4), False, (2, 2)).kind == WHOLE  # whose sums of one sign are smaller
+
+
 def test_units_are_found_for_8_bit_weights_alone() -> None:
     weight = torch.tensor([[127.0, -3.0], [1.0, 0.0], [0.0, 0.0]]) / 64
     assert units_of(weight) is not None

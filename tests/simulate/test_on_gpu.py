@@ -65,7 +65,8 @@ def on_this_processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if DEVICE.type == "cpu":
         monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setattr(on_gpu, "KINDS", (DEVICE.type,))
-    monkeypatch.setattr(NeuronLayer, "fuses", staticmethod(lambda neuron: False))
+    for module in ("layers", "engine", "evaluations"):
+        monkeypatch.setattr(f"snnconvert.simulate.{module}.is_plain", lambda neuron: False)
     on_gpu.trouble.cache_clear()
     yield
     on_gpu.trouble.cache_clear()

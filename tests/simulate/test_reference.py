@@ -82,6 +82,7 @@ BLOCKS = (
     "shuffle",
     "per pixel",
     "read twice",
+    "neurons on spikes",
 )
 
 

@@ -16,6 +16,7 @@ from snnconvert.measure.bound import reaches
 from snnconvert.network import NormalForm, Schedule, SpikingNetwork, spiking_network
 from snnconvert.neurons import State, make_neuron
 from snnconvert.simulate import Layerwise, Simulator, layerwise
+from snnconvert.simulate.spike_store import SpikeStore
 
 NEURONS = {
     "if": {},
@@ -37,6 +38,7 @@ RECIPES = (
     ["maximum", "chain"],
     ["projection", "inception", "chain"],
     ["joined maximum", "shared current", "read twice"],
+    ["neurons on spikes", "chain"],
 )
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 
@@ -246,7 +248,7 @@ def test_rates_are_over_the_steps_in_which_a_layer_could_fire(nets: ModuleType, 
 @pytest.mark.parametrize(("bits", "size"), [(1, 2), (8, 11), (32, 44)])
 def test_spikes_are_kept_as_small_as_they_are(bits: int, size: int) -> None:
     sent = (quarters(11, 5, 3, seed=1) > 0).float()
-    kept = layerwise.Kept.empty(4, sent.shape, bits, sent.device)
+    kept = SpikeStore.empty(4, sent.shape, bits, sent.device)
     for chunk in (slice(0, 2), slice(2, 5)):
         kept.put(chunk, sent[:, chunk])
     assert kept.spikes.nbytes == size * 5 * 3

@@ -27,6 +27,11 @@ def test_lead_is_the_gap_between_the_two_largest(outputs: np.ndarray) -> None:
     assert np.array_equal(leads(outputs), ordered[:, -1] - ordered[:, -2])
 
 
+@pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 1, 1, 1)])
+def test_a_logit_leads_by_its_distance_to_0(shape: tuple[int, ...]) -> None:
+    assert leads(np.array([2.0, -3.0, 0.0]).reshape(shape)).tolist() == [2, 3, 0]
+
+
 def test_nobody_is_settled_where_nobody_may_stop() -> None:
     assert not settled(np.full((4, 2), [9.0, 0.0]), None).any()
     assert settled(np.full((4, 2), [9.0, 0.0]), 9.0).all()

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from snnconvert import __version__
+from snnconvert.errors import first_line
 from snnconvert.export.nir.file import nir_bytes, read_nir
 from snnconvert.export.nir.importers import installed
 from snnconvert.export.nir.interpreter import run_nir
@@ -73,8 +74,7 @@ def verify_nir(
         try:
             total, spikes = run(graph, samples, expected.steps)
         except Exception as problem:  # noqa: BLE001 - an importer's own
-            told = str(problem).splitlines()[0][:160] if str(problem) else type(problem).__name__
-            yield f"{by} does not take it: {told}"
+            yield f"{by} does not take it: {first_line(problem)}"
             continue
         yield require_equal(network, expected, by, total / expected.steps, _original(graph, spikes))
 

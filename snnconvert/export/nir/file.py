@@ -3,7 +3,7 @@
 import io
 from typing import Any
 
-from snnconvert.errors import ModelError
+from snnconvert.errors import ModelError, first_line
 from snnconvert.export.nir.writer import nir_package
 
 
@@ -31,5 +31,4 @@ def read_nir(content: bytes, where: str, checked: bool = True) -> Any:
     try:
         return nir.read(io.BytesIO(content), type_check=checked)
     except Exception as problem:  # noqa: BLE001 - h5py and nir have no common base
-        told = str(problem).splitlines()[0][:200] if str(problem) else type(problem).__name__
-        raise ModelError("E127", f"{where}: no NIR graph ({told})", "export it again") from None
+        raise ModelError("E127", f"{where}: no NIR graph ({first_line(problem)})", "export it again") from None

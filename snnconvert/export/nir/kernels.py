@@ -7,6 +7,7 @@ A kernel grows by ``l`` zeros in front and ``r`` behind, and its padding p with 
 where ``rest`` is what the last window leaves of the input.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from snnconvert.export.nir.refusal import require_room
 from snnconvert.graph import Shape
-from snnconvert.operators.window import Window
+from snnconvert.operators.window import Window, torch_pads
 
 MORE = 64  # zeros that are tried in front of a kernel
 
@@ -50,9 +51,8 @@ def embedded(weight: Tensor, window: Window, space: Shape, square: bool) -> tupl
     fronts = [choices[axis][kernel[axis]] for axis in range(rank)]
     behind = [kernel[axis] - window.kernel[axis] - fronts[axis] for axis in range(rank)]
     require_room(*weight.shape[:2], *kernel)
-    pads = [pad for pair in zip(reversed(fronts), reversed(behind), strict=True) for pad in pair]
     padding = tuple(before + front * d for before, front, d in zip(window.before, fronts, window.dilation, strict=True))
-    return F.pad(weight, pads), padding
+    return F.pad(weight, torch_pads(fronts, behind)), padding
 
 
 def _sizes(window: Window, axis: int, size: int) -> Iterator[tuple[int, int]]:
@@ -71,10 +71,5 @@ def _sizes(window: Window, axis: int, size: int) -> Iterator[tuple[int, int]]:
 
 def pool_kernel(channels: int, kernel: tuple[int, ...]) -> Tensor:
     """Return the dense weights of an average over windows: each channel sees itself alone."""
-    one = torch.ones((channels, 1, *kernel), dtype=torch.float64) / one_over(kernel)
+    one = torch.ones((channels, 1, *kernel), dtype=torch.float64) / math.prod(kernel)
     return dense(one, channels)
-
-
-def one_over(kernel: tuple[int, ...]) -> float:
-    """Return how many elements a window has."""
-    return float(torch.tensor(kernel).prod())

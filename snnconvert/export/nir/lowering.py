@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from snnconvert.errors import ModelError
-from snnconvert.export.nir.kernels import dense, embedded, one_over, pool_kernel
+from snnconvert.export.nir.kernels import dense, embedded, pool_kernel
 from snnconvert.export.nir.moves import chosen, padded, sliced
 from snnconvert.export.nir.neurons import if_node
 from snnconvert.export.nir.refusal import MOST, WHERE, Inexpressible, require_room
@@ -200,7 +200,7 @@ class _Lowering:
         settings = {"kernel_size": np.array(kernel), "stride": np.array(stride), "padding": np.array([0, 0])}
         pool = self.writer.nir.SumPool2d(**settings)
         name = self.writer.add(node.name, pool, [term.source], (term.channels, *space))
-        return Term(name, term.channels, term.matrix, term.factor / one_over(kernel))
+        return Term(name, term.channels, term.matrix, term.factor / math.prod(kernel))
 
     def _mean(self, node: Node, operator: Mean, terms: list[Term]) -> list[Term]:
         seen = self.shapes[node.inputs[0]]

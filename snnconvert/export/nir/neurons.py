@@ -25,8 +25,8 @@ def if_node(nir: Any, name: str, neuron: Neuron, shape: Shape, potential: Tensor
     if not isinstance(neuron, IntegrateAndFire):
         raise Inexpressible(f"NIR has no neuron '{neuron.name}'", "convert it with --neuron if")
     if neuron.leak or neuron.refractory:
-        what = "a constant leak" if neuron.leak else "a refractory period"
-        raise Inexpressible(f"NIR's IF has no {what.removeprefix('a ')}", "convert it without")
+        what = "constant leak" if neuron.leak else "refractory period"
+        raise Inexpressible(f"NIR's IF has no {what}", "convert it without")
     start: Any = neuron.initial_potential
     if potential is not None:
         start = np.array(potential.expand(shape).to(torch.float32).numpy())
